@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests between a tunnel and the server.
+ *
+ * Happy path: on_request -> (on_data until the body is whole) -> upstream_call -> on_handed ->
+ * on_head -> on_data -> on_end -> on_done, which frees the request.
+ *
+ * Failures: the call cannot begin, or fails before or after its head: the stream is reset, which
+ * says what is known of its delivery, and the request is freed. The stream ends first: the call is
+ * cancelled and the request freed. The answer is too fast for the tunnel: reading pauses; what the
+ * server's connection has read already is held. */
+#include "agent/forward.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/buffer.h"
+
+_Static_assert(2 * FORWARD_ROOM_HIGH_BYTES <= MUX_STREAM_WINDOW_BYTES,
+               "an empty queue has room enough to go on");
+
+struct forward {
+    uv_loop_t *loop;
+    struct upstream *upstream;
+    size_t n_requests;
+    bool closing;         /* no new ones */
+    bool upstream_closed; /* upstream_close was called */
+    void (*on_closed)(void *user);
+    void *user;
+};
+
+struct request {
+    struct forward *forward;
+    struct mux *mux;
+    uint32_t stream;
+    struct upstream_call *call; /* NULL before and after */
+    struct head_request *head;  /* owned copy while the body comes; else NULL */
+    struct buffer body;
+    struct buffer held; /* of the answer */
+    bool paused;
+    bool answered; /* on_end has come */
+};
+
+int forward_new(uv_loop_t *loop, const struct upstream_settings *settings, struct forward **forward,
+                struct error_text *e)
+{
+    struct forward *f = calloc(1, sizeof(*f));
+
+    if (f == NULL) {
+        return error_set(e, ERROR_NOMEM, "no memory");
+    }
+    f->loop = loop;
+    int rc = upstream_new(loop, settings, &f->upstream, e);
+    if (rc != 0) {
+        free(f);
+        return rc;
+    }
+    *forward = f;
+    return 0;
+}
+
+static void on_upstream_closed(void *user)
+{
+    struct forward *f = user;
+    void (*on_closed)(void *) = f->on_closed;
+    void *closed_user = f->user;
+
+    assert(f->n_requests == 0);
+    free(f);
+    on_closed(closed_user);
+}
+
+static void close_upstream(struct forward *f)
+{
+    if (!f->upstream_closed) {
+        f->upstream_closed = true;
+        upstream_close(f->upstream, on_upstream_closed, f);
+    }
+}
+
+void forward_close(struct forward *f, bool now, void (*on_closed)(void *user), void *user)
+{
+    if (!f->closing) {
+        f->closing = true;
+        f->on_closed = on_closed;
+        f->user = user;
+    }
+    if (now || f->n_requests == 0) {
+        close_upstream(f);
+    }
+}
+
+static void free_request(struct request *r)
+{
+    struct forward *f = r->forward;
+
+    buffer_close(&r->body);
+    buffer_close(&r->held);
+    free(r->head);
+    free(r);
+    f->n_requests--;
+    if (f->closing && f->n_requests == 0) {
+        close_upstream(f);
+    }
+}
+
+/* From our side: the stream has no further events. */
+static void reset(struct request *r, enum head_reset reason, enum head_delivered delivered)
+{
+    if (r->call != NULL) {
+        upstream_cancel(r->call);
+        r->call = NULL;
+    }
+    mux_reset(r->mux, r->stream, reason, delivered);
+    free_request(r);
+}
+
+static char *put(char **at, struct span text)
+{
+    char *begin = *at;
+    if (text.len > 0) {
+        memcpy(begin, text.p, text.len);
+        *at += text.len;
+    }
+    return begin;
+}
+
+/* The head outlives the event only while a body is awaited. One piece of memory: the head, its
+ * fields, and all their bytes. */
+static struct head_request *copy_head(const struct head_request *head)
+{
+    size_t fields_bytes = head->n_fields * sizeof(*head->fields);
+    size_t len =
+        sizeof(*head) + fields_bytes + head->path.len + head->query.len + head->request_id.len;
+    for (size_t i = 0; i < head->n_fields; i++) {
+        len += head->fields[i].name.len + head->fields[i].value.len;
+    }
+    struct head_request *copy = malloc(len); /* a frame's payload bounds it */
+    if (copy == NULL) {
+        return NULL;
+    }
+    struct head_field *fields = (struct head_field *)(void *)(copy + 1);
+    char *at = (char *)(fields + head->n_fields);
+    *copy = *head;
+    copy->path.p = put(&at, head->path);
+    copy->query.p = put(&at, head->query);
+    copy->request_id.p = put(&at, head->request_id);
+    for (size_t i = 0; i < head->n_fields; i++) {
+        fields[i] = head->fields[i];
+        fields[i].name.p = put(&at, head->fields[i].name);
+        fields[i].value.p = put(&at, head->fields[i].value);
+    }
+    copy->fields = fields;
+    return copy;
+}
+
+/* As much of what is held as the stream takes. 0, or an error that ends the request. */
+static int send_held(struct request *r)
+{
+    size_t len = mux_send_room(r->mux, r->stream);
+    if (len > r->held.len) {
+        len = r->held.len;
+    }
+    if (len > 0) {
+        int rc = mux_send_data(r->mux, r->stream, buffer_bytes(&r->held), len, false);
+        if (rc != 0) {
+            return rc;
+        }
+        buffer_consume(&r->held, len);
+        buffer_release(&r->held);
+    }
+    if (r->answered && r->held.len == 0) {
+        r->answered = false; /* END is sent once */
+        return mux_send_data(r->mux, r->stream, NULL, 0, true);
+    }
+    return 0;
+}
+
+static void on_handed(void *user)
+{
+    struct request *r = user;
+    mux_handed(r->mux, r->stream, uv_now(r->forward->loop));
+}
+
+static void on_head(void *user, const struct head_response *head)
+{
+    struct request *r = user;
+    int rc = mux_respond(r->mux, r->stream, head, false);
+    if (rc != 0) {
+        reset(r, rc == ERROR_LIMIT ? HEAD_RESET_BAD_ANSWER : HEAD_RESET_INTERNAL,
+              HEAD_DELIVERED_YES);
+    }
+}
+
+static void on_data(void *user, const uint8_t *bytes, size_t len)
+{
+    struct request *r = user;
+    int rc;
+
+    if (r->held.len == 0 && len <= mux_send_room(r->mux, r->stream)) {
+        rc = mux_send_data(r->mux, r->stream, bytes, len, false);
+    } else {
+        rc = buffer_append(&r->held, bytes, len);
+        rc = rc == 0 ? send_held(r) : rc;
+    }
+    if (rc != 0) {
+        reset(r, HEAD_RESET_INTERNAL, HEAD_DELIVERED_YES);
+        return;
+    }
+    if (!r->paused &&
+        (r->held.len > 0 || mux_send_room(r->mux, r->stream) < FORWARD_ROOM_LOW_BYTES)) {
+        r->paused = true;
+        upstream_pause(r->call);
+    }
+}
+
+static void on_end(void *user)
+{
+    struct request *r = user;
+
+    r->call = NULL;
+    r->answered = true;
+    if (send_held(r) != 0) {
+        reset(r, HEAD_RESET_INTERNAL, HEAD_DELIVERED_YES);
+    }
+}
+
+static void on_fail(void *user, enum head_reset reason, enum head_delivered delivered)
+{
+    struct request *r = user;
+    r->call = NULL;
+    reset(r, reason, delivered);
+}
+
+static enum head_reset refusal(int rc)
+{
+    switch (rc) {
+    case ERROR_LIMIT: return HEAD_RESET_OVERLOADED;
+    case ERROR_REFUSED: return HEAD_RESET_REFUSED;
+    default: return HEAD_RESET_INTERNAL;
+    }
+}
+
+/* 0, or the request has been reset and is gone. */
+static int start(struct request *r, const struct head_request *head)
+{
+    static const struct upstream_callbacks callbacks = {
+        .on_handed = on_handed,
+        .on_head = on_head,
+        .on_data = on_data,
+        .on_end = on_end,
+        .on_fail = on_fail,
+    };
+    int rc =
+        upstream_call(r->forward->upstream, head, buffer_bytes(&r->body), &callbacks, r, &r->call);
+    if (rc != 0) {
+        r->call = NULL;
+        reset(r, refusal(rc), HEAD_DELIVERED_NO);
+    }
+    return rc;
+}
+
+void forward_on_request(struct forward *f, struct mux *m, uint32_t stream,
+                        const struct head_request *head, bool end, void **stream_user)
+{
+    struct request *r;
+
+    if (f->closing || head->body_bytes > FORWARD_BODY_BYTES_MAX) {
+        mux_reset(m, stream, f->closing ? HEAD_RESET_SHUTDOWN : HEAD_RESET_REFUSED,
+                  HEAD_DELIVERED_NO);
+        return;
+    }
+    r = calloc(1, sizeof(*r));
+    if (r == NULL) {
+        mux_reset(m, stream, HEAD_RESET_INTERNAL, HEAD_DELIVERED_NO);
+        return;
+    }
+    r->forward = f;
+    r->mux = m;
+    r->stream = stream;
+    buffer_init(&r->body, FORWARD_BODY_BYTES_MAX);
+    buffer_init(&r->held, FORWARD_HELD_BYTES_MAX);
+    f->n_requests++;
+    if (end) {
+        if (start(r, head) == 0) {
+            *stream_user = r;
+        }
+        return;
+    }
+    r->head = copy_head(head);
+    if (r->head == NULL) {
+        reset(r, HEAD_RESET_INTERNAL, HEAD_DELIVERED_NO);
+        return;
+    }
+    *stream_user = r;
+}
+
+void forward_on_data(void *stream_user, const uint8_t *bytes, size_t len, bool end)
+{
+    struct request *r = stream_user;
+
+    mux_consume(r->mux, r->stream, len); /* bounded by what the head announced */
+    if (buffer_append(&r->body, bytes, len) != 0) {
+        reset(r, HEAD_RESET_INTERNAL, HEAD_DELIVERED_NO);
+        return;
+    }
+    if (!end) {
+        return;
+    }
+    struct head_request *head = r->head;
+    r->head = NULL;
+    if (start(r, head) == 0) {
+        buffer_close(&r->body); /* upstream has its own copy */
+    }
+    free(head);
+}
+
+void forward_on_reset(void *stream_user)
+{
+    struct request *r = stream_user;
+
+    if (r->call != NULL) {
+        upstream_cancel(r->call);
+    }
+    free_request(r);
+}
+
+void forward_on_room(void *stream_user, size_t room)
+{
+    struct request *r = stream_user;
+
+    if (send_held(r) != 0) {
+        reset(r, HEAD_RESET_INTERNAL, HEAD_DELIVERED_YES);
+        return;
+    }
+    (void)room; /* less by now, if something was held */
+    if (r->paused && r->call != NULL &&
+        mux_send_room(r->mux, r->stream) >= FORWARD_ROOM_HIGH_BYTES) {
+        r->paused = false;
+        upstream_resume(r->call);
+    }
+}
+
+void forward_on_done(void *stream_user)
+{
+    forward_on_reset(stream_user);
+}
+
+void forward_read_stats(const struct forward *f, struct upstream_stats *s)
+{
+    upstream_read_stats(f->upstream, s);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The classes of failure and their waits. */
+#include "agent/tunnel/retry.h"
+
+void retry_init(struct retry *r)
+{
+    backoff_init(&r->backoff, RETRY_MIN_MS, RETRY_MAX_MS);
+    backoff_init(&r->eager, RETRY_MIN_MS, RETRY_EAGER_MS);
+    r->n_eager = RETRY_EAGER;
+}
+
+static uint32_t next_ms(struct retry *r, uint64_t random)
+{
+    if (r->n_eager > 0) {
+        r->n_eager--;
+        return backoff_next_ms(&r->eager, random);
+    }
+    return backoff_next_ms(&r->backoff, random);
+}
+
+static uint32_t slow_ms(struct retry *r, uint64_t random)
+{
+    r->n_eager = 0;
+    return backoff_slow_ms(&r->backoff, random);
+}
+
+static uint32_t up_to_ms(uint32_t most_ms, uint64_t random)
+{
+    uint32_t ceiling_ms = most_ms < RETRY_MAX_MS ? most_ms : RETRY_MAX_MS;
+    return (uint32_t)(random % ((uint64_t)ceiling_ms + 1));
+}
+
+uint32_t retry_wait_ms(struct retry *r, enum retry_class class, uint64_t lived_ms,
+                       uint32_t advice_ms, uint64_t random)
+{
+    if (lived_ms >= RETRY_STABLE_MS) {
+        retry_init(r);
+    }
+    switch (class) {
+    case RETRY_REFUSED:
+    case RETRY_REPLACED: return slow_ms(r, random);
+    case RETRY_MOVED:
+        return lived_ms >= RETRY_LIVED_MS ? up_to_ms(advice_ms, random) : next_ms(r, random);
+    case RETRY_DROPPED:
+        return lived_ms >= RETRY_LIVED_MS ? up_to_ms(RETRY_FAST_MS, random) : next_ms(r, random);
+    case RETRY_UNREACHABLE:
+    default: return next_ms(r, random);
+    }
+}
+
+const char *retry_class_name(enum retry_class class)
+{
+    switch (class) {
+    case RETRY_UNREACHABLE: return "unreachable";
+    case RETRY_REFUSED: return "refused";
+    case RETRY_DROPPED: return "dropped";
+    case RETRY_REPLACED: return "replaced";
+    case RETRY_MOVED: return "moved";
+    default: return "unknown";
+    }
+}

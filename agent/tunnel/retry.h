@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When to dial again after an attempt or a tunnel ended. No I/O, no clock: both are given.
+ *
+ * - REFUSED and REPLACED wait at the slow end (30-60 s) at once: trying harder does not help.
+ * - MOVED dials now, or within what the relay advised.
+ * - DROPPED dials within a second.
+ *   Both count as a failed attempt if the tunnel had hardly been open, so that a relay which
+ *   accepts and hangs up is not hammered.
+ * - UNREACHABLE tries about once a second for the first RETRY_EAGER times, because most outages (a
+ *   relay restarts, a router boots) are over by then, and doubles from 1 s to 60 s afterwards.
+ *
+ * All waits have jitter. A minute of a stable tunnel forgets all failures. */
+#ifndef AGENT_TUNNEL_RETRY_H
+#define AGENT_TUNNEL_RETRY_H
+
+#include <stdint.h>
+
+#include "proto/base/backoff.h"
+
+#define RETRY_MIN_MS   1000
+#define RETRY_MAX_MS   60000
+#define RETRY_EAGER    10
+#define RETRY_EAGER_MS 2000
+/* A tunnel that lived so long was stable. */
+#define RETRY_STABLE_MS 60000
+/* A tunnel that lived so long was not dropped for something that we do. */
+#define RETRY_LIVED_MS 5000
+/* Longest wait of DROPPED. */
+#define RETRY_FAST_MS 1000
+
+enum retry_class {
+    /* No connection, no TLS, no upgrade. A certificate that does not verify is here too: clocks
+     * without a battery are wrong for the first minute, and portals in between come and go. */
+    RETRY_UNREACHABLE,
+    RETRY_REFUSED,  /* the relay does not want us: wrong token, disabled, wrong version */
+    RETRY_DROPPED,  /* an open tunnel was lost */
+    RETRY_REPLACED, /* another agent has our identity */
+    RETRY_MOVED     /* the relay drains and asked us to connect again */
+};
+
+struct retry {
+    struct backoff backoff;
+    struct backoff eager;
+    uint32_t n_eager; /* attempts left */
+};
+
+void retry_init(struct retry *r);
+
+/* The wait before the next attempt. `lived_ms`: how long the tunnel was open, 0 = never was.
+ * `advice_ms`: what a GOAWAY asked for, 0 = nothing; the wait is drawn up to it. `random`: any 64
+ * random bits. */
+uint32_t retry_wait_ms(struct retry *r, enum retry_class class, uint64_t lived_ms,
+                       uint32_t advice_ms, uint64_t random);
+
+/* "unreachable", "refused", "dropped", "replaced", "moved". Static. */
+const char *retry_class_name(enum retry_class class);
+
+#endif

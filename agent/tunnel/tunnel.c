@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A link with a mux on it.
+ *
+ * Happy path: CONNECTING -> (upgrade) GREETING: HELLO is sent -> (WELCOME) OPEN -> (a goaway of
+ * either side) DRAINING until both have said it and no stream is left -> CLOSING: a close frame is
+ * on its way -> on_down.
+ *
+ * Failures: the link closes by itself in any state; no upgrade within LINK_OPEN_MS; the mux finds a
+ * fault in what it received, or no life in the relay; the loop stood still; the drain or the close
+ * takes too long. A fault is told to the relay (GOAWAY and close code), everything else just ends.
+ * In every case the mux is closed, which resets the streams, and then the owner is told.
+ *
+ * What the mux says (on_ready, on_goaway) is only noted and acted upon in on_turn, so that the
+ * owner may end the tunnel from its callbacks. */
+#include "agent/tunnel/tunnel.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/buffer.h"
+#include "proto/base/list.h"
+#include "proto/base/log.h"
+
+enum tunnel_state {
+    TUNNEL_CONNECTING, /* TCP, TLS, upgrade */
+    TUNNEL_GREETING,   /* waits for WELCOME */
+    TUNNEL_OPEN,
+    TUNNEL_DRAINING, /* one side has said goaway */
+    TUNNEL_CLOSING,  /* close frame sent or queued; the mux is closed */
+    TUNNEL_GONE      /* waits for its timer handle to close */
+};
+
+struct call {
+    struct list node;
+    uint32_t id;
+    tunnel_reply on_reply;
+    void *user;
+};
+
+struct tunnel {
+    struct link *link; /* NULL when it is gone */
+    struct mux *mux;   /* NULL before the upgrade */
+    struct link_set *links;
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    uint64_t armed_ms; /* when the timer fires */
+    enum tunnel_state state;
+    uint64_t deadline_ms; /* of the state; UINT64_MAX = none */
+    uint64_t up_ms;       /* 0 = never was */
+    uint32_t drain_ms;
+    bool up_pending;
+    bool goaway_pending;
+    bool goaway_seen; /* the relay's */
+    enum head_goaway goaway_reason;
+    uint32_t retry_after_ms;
+    uint64_t generation;
+    struct mux_peer peer;
+    struct list calls; /* control calls without their answer */
+    enum retry_class class;
+    struct error_text reason; /* set by the first thing that went wrong */
+    const struct tunnel_streams *streams;
+    void *streams_user;
+    struct tunnel_callbacks callbacks;
+    void *user;
+};
+
+static void on_timer(uv_timer_t *timer);
+
+static uint64_t now_ms(const struct tunnel *t)
+{
+    return uv_now(t->loop);
+}
+
+/* The timer may fire too early, never too late: moving it for every frame would be waste. */
+static void arm(struct tunnel *t)
+{
+    uint64_t wanted_ms = t->deadline_ms;
+    if (t->mux != NULL && t->state != TUNNEL_CLOSING && mux_next_ms(t->mux) < wanted_ms) {
+        wanted_ms = mux_next_ms(t->mux);
+    }
+    if (wanted_ms >= t->armed_ms && uv_is_active((const uv_handle_t *)&t->timer)) {
+        return;
+    }
+    uint64_t now = now_ms(t);
+    t->armed_ms = wanted_ms;
+    (void)uv_timer_start(&t->timer, on_timer, wanted_ms > now ? wanted_ms - now : 0, 0);
+}
+
+static void enter(struct tunnel *t, enum tunnel_state state, uint32_t limit_ms)
+{
+    t->state = state;
+    t->deadline_ms = limit_ms == 0 ? UINT64_MAX : now_ms(t) + limit_ms;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct tunnel *t = handle->data;
+    mux_free(t->mux);
+    free(t);
+}
+
+static void fail_calls(struct tunnel *t)
+{
+    struct list *node;
+    while ((node = list_pop(&t->calls)) != NULL) {
+        struct call *c = LIST_ITEM(node, struct call, node);
+        c->on_reply(c->user, ERROR_CLOSED, 0, span_of(NULL));
+        free(c);
+    }
+}
+
+/* Streams and calls end; the memory goes with the timer's handle. */
+static void let_go(struct tunnel *t)
+{
+    assert(t->state != TUNNEL_GONE);
+    t->state = TUNNEL_GONE;
+    if (t->mux != NULL) {
+        mux_close(t->mux);
+    }
+    fail_calls(t);
+    uv_close((uv_handle_t *)&t->timer, on_timer_closed);
+}
+
+static void note(struct tunnel *t, enum retry_class class, const char *reason)
+{
+    if (t->reason.text[0] == '\0') {
+        t->class = class;
+        (void)error_set(&t->reason, ERROR_CLOSED, "%s", reason);
+    }
+}
+
+/* The link is gone already, or is cut here. */
+static void end(struct tunnel *t)
+{
+    const struct tunnel_callbacks callbacks = t->callbacks;
+    void *user = t->user;
+    const struct tunnel_end ended = {
+        .class = t->class,
+        .lived_ms = t->up_ms == 0 ? 0 : now_ms(t) - t->up_ms,
+        .reason = t->reason.text,
+    };
+
+    if (t->link != NULL) {
+        link_abort(t->link);
+        t->link = NULL;
+    }
+    let_go(t);
+    callbacks.on_down(user, t, &ended); /* t lives until its timer is closed */
+}
+
+static enum retry_class lost_class(const struct tunnel *t)
+{
+    return t->up_ms != 0 ? RETRY_DROPPED : RETRY_UNREACHABLE;
+}
+
+/* Messages while the link takes them. 0, or ERROR_CLOSED. */
+static int flush(struct tunnel *t)
+{
+    size_t cap;
+    uint8_t *bytes = link_buffer(t->links, &cap);
+
+    while (mux_wants_send(t->mux)) {
+        if (!link_can_send(t->link)) {
+            link_want_writable(t->link);
+            return 0;
+        }
+        size_t len = mux_pull(t->mux, bytes, cap, now_ms(t));
+        if (len == 0) {
+            return 0;
+        }
+        if (link_send(t->link, len) != 0) {
+            return ERROR_CLOSED;
+        }
+    }
+    return 0;
+}
+
+static void close_link(struct tunnel *t, uint16_t code)
+{
+    mux_close(t->mux);
+    fail_calls(t);
+    link_finish(t->link, code);
+    enter(t, TUNNEL_CLOSING, LINK_FINISH_MS);
+}
+
+/* PROTOCOL.md section 10: the GOAWAY that the mux has queued, then the fault as close code. */
+static void fail(struct tunnel *t)
+{
+    enum mux_fault fault = mux_fault(t->mux);
+    struct error_text e;
+
+    if (fault == MUX_FAULT_TIMEOUT) {
+        note(t, lost_class(t),
+             t->up_ms == 0 ? "relay did not greet in time" : "relay does not answer any more");
+        end(t); /* nothing that we send would arrive */
+        return;
+    }
+    (void)error_set(&e, ERROR_PEER, "tunnel protocol broken: %s", mux_fault_name(fault));
+    note(t, fault == MUX_FAULT_VERSION ? RETRY_REFUSED : lost_class(t), e.text);
+    if (flush(t) != 0) {
+        end(t);
+        return;
+    }
+    close_link(t, (uint16_t)(MUX_CLOSE_BASE + fault));
+}
+
+static bool drained(const struct tunnel *t)
+{
+    return t->state == TUNNEL_DRAINING && t->goaway_seen && mux_n_streams(t->mux) == 0 &&
+           !mux_wants_send(t->mux) && link_can_send(t->link);
+}
+
+/* on_up and on_goaway. False if the owner ended the tunnel. */
+static bool tell_owner(struct tunnel *t)
+{
+    if (t->up_pending) {
+        t->up_pending = false;
+        t->callbacks.on_up(t->user, t, &t->peer);
+    }
+    if (t->state != TUNNEL_GONE && t->goaway_pending) {
+        t->goaway_pending = false;
+        t->callbacks.on_goaway(t->user, t, t->goaway_reason, t->retry_after_ms);
+    }
+    return t->state != TUNNEL_GONE;
+}
+
+static void on_turn(void *user)
+{
+    struct tunnel *t = user;
+
+    if (t->state == TUNNEL_CLOSING || !tell_owner(t)) {
+        return;
+    }
+    if (mux_fault(t->mux) != MUX_FAULT_NONE) {
+        fail(t);
+    } else if (flush(t) != 0) {
+        note(t, lost_class(t), "the connection was lost");
+        end(t);
+    } else if (drained(t)) {
+        close_link(t, LINK_CLOSE_GOING_AWAY);
+    }
+    if (t->state != TUNNEL_GONE) {
+        arm(t);
+    }
+}
+
+static bool stalled(const struct tunnel *t)
+{
+    return now_ms(t) > t->armed_ms && now_ms(t) - t->armed_ms > TUNNEL_STALL_MS;
+}
+
+static int on_bytes(void *user, const uint8_t *bytes, size_t len, bool end_of_message)
+{
+    struct tunnel *t = user;
+
+    if (t->state == TUNNEL_CLOSING || mux_fault(t->mux) != MUX_FAULT_NONE) {
+        return 0;
+    }
+    if (stalled(t)) {
+        note(t, lost_class(t), "this process stood still; the relay has given the tunnel up");
+        return -1;
+    }
+    int rc = mux_recv(t->mux, bytes, len, now_ms(t));
+    if (rc == 0 && end_of_message) {
+        rc = mux_recv_end(t->mux, now_ms(t));
+    }
+    (void)rc; /* the fault is handled in on_turn, outside lws */
+    return 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct tunnel *t = timer->data;
+    bool stood_still = stalled(t);
+
+    if (now_ms(t) >= t->deadline_ms) {
+        note(t, lost_class(t),
+             t->state == TUNNEL_CONNECTING ? "relay did not finish the upgrade in time"
+                                           : "the tunnel was closed when its time was up");
+        end(t);
+        return;
+    }
+    if (t->mux != NULL && t->state != TUNNEL_CLOSING) {
+        if (stood_still) {
+            note(t, lost_class(t), "this process stood still; the relay has given the tunnel up");
+            end(t);
+            return;
+        }
+        if (mux_tick(t->mux, now_ms(t)) != 0) {
+            fail(t);
+        }
+    }
+    if (t->state != TUNNEL_GONE) {
+        arm(t);
+    }
+}
+
+static void on_ready(void *user, const struct mux_peer *peer)
+{
+    struct tunnel *t = user;
+    t->peer = *peer;
+    t->generation = peer->generation;
+    t->up_ms = now_ms(t);
+    t->up_pending = true;
+    if (t->state == TUNNEL_GREETING) {
+        enter(t, TUNNEL_OPEN, 0);
+    }
+}
+
+static void on_goaway(void *user, enum head_goaway reason, uint32_t retry_after_ms)
+{
+    struct tunnel *t = user;
+    t->goaway_seen = true;
+    if (t->state != TUNNEL_DRAINING) { /* else it is the answer to ours */
+        t->goaway_pending = true;
+        t->goaway_reason = reason;
+        t->retry_after_ms = retry_after_ms;
+        enter(t, TUNNEL_DRAINING, t->drain_ms);
+    }
+}
+
+static void on_request(void *user, uint32_t stream, const struct head_request *head,
+                       bool end_of_body, void **stream_user)
+{
+    struct tunnel *t = user;
+    t->streams->on_request(t->streams_user, t->mux, stream, head, end_of_body, stream_user);
+}
+
+static void on_data(void *user, uint32_t stream, void *stream_user, const uint8_t *bytes,
+                    size_t len, bool end_of_body)
+{
+    struct tunnel *t = user;
+    (void)stream;
+    t->streams->on_data(stream_user, bytes, len, end_of_body);
+}
+
+static void on_reset(void *user, uint32_t stream, void *stream_user, enum head_reset reason,
+                     enum head_delivered delivered)
+{
+    struct tunnel *t = user;
+    (void)stream;
+    (void)reason; /* whatever it is, nobody wants the answer any more */
+    (void)delivered;
+    t->streams->on_reset(stream_user);
+}
+
+static void on_room(void *user, uint32_t stream, void *stream_user, size_t room)
+{
+    struct tunnel *t = user;
+    (void)stream;
+    t->streams->on_room(stream_user, room);
+}
+
+static void on_done(void *user, uint32_t stream, void *stream_user)
+{
+    struct tunnel *t = user;
+    (void)stream;
+    t->streams->on_done(stream_user);
+}
+
+static void on_control_reply(void *user, uint32_t id, uint16_t status, struct span body)
+{
+    struct tunnel *t = user;
+
+    for (struct list *node = t->calls.next; node != &t->calls; node = node->next) {
+        struct call *c = LIST_ITEM(node, struct call, node);
+        if (c->id == id) {
+            list_remove(&c->node);
+            c->on_reply(c->user, 0, status, body);
+            free(c);
+            return;
+        }
+    }
+}
+
+static void on_open(void *user)
+{
+    static const struct mux_events events = {
+        .on_ready = on_ready,
+        .on_request = on_request,
+        .on_data = on_data,
+        .on_reset = on_reset,
+        .on_room = on_room,
+        .on_done = on_done,
+        .on_goaway = on_goaway,
+        .on_control_reply = on_control_reply,
+    };
+    struct tunnel *t = user;
+    struct mux_settings settings = mux_default_settings(MUX_AGENT, "thinknx-agent/" TNX_VERSION);
+
+    enter(t, TUNNEL_GREETING, 0); /* the mux has a deadline for it */
+    t->mux = mux_new(&settings, &events, t, now_ms(t));
+    if (t->mux == NULL) {
+        note(t, RETRY_UNREACHABLE, "no memory for the tunnel");
+        end(t);
+        return;
+    }
+    arm(t);
+}
+
+/* RFC 6455 section 7.4, and PROTOCOL.md section 10. */
+static void note_peer_close(struct tunnel *t, const struct link_end *ended)
+{
+    struct error_text e;
+
+    if (ended->close_code > MUX_CLOSE_BASE) {
+        (void)error_set(&e, ERROR_PEER, "relay closed the tunnel: %s",
+                        mux_fault_name((enum mux_fault)(ended->close_code - MUX_CLOSE_BASE)));
+    } else {
+        (void)error_set(&e, ERROR_CLOSED, "relay closed the tunnel (code %u)",
+                        (unsigned)ended->close_code);
+    }
+    note(t, ended->close_code == MUX_CLOSE_BASE + MUX_FAULT_VERSION ? RETRY_REFUSED : lost_class(t),
+         e.text);
+}
+
+static void on_closed(void *user, const struct link_end *ended)
+{
+    struct tunnel *t = user;
+
+    t->link = NULL;
+    if (ended->failure == LINK_REFUSED) {
+        note(t, RETRY_REFUSED, ended->reason);
+    } else if (ended->failure == LINK_PEER_CLOSED) {
+        note_peer_close(t, ended);
+    } else {
+        note(t, lost_class(t), ended->reason);
+    }
+    (void)tell_owner(t); /* a goaway may have come in the last bytes */
+    if (t->state != TUNNEL_GONE) {
+        end(t);
+    }
+}
+
+int tunnel_open(const struct tunnel_settings *settings, const struct tunnel_callbacks *callbacks,
+                void *user, struct tunnel **tunnel, struct error_text *e)
+{
+    static const struct link_callbacks link_callbacks = {
+        .on_open = on_open,
+        .on_bytes = on_bytes,
+        .on_turn = on_turn,
+        .on_closed = on_closed,
+    };
+    struct tunnel *t = calloc(1, sizeof(*t));
+
+    if (t == NULL) {
+        return error_set(e, ERROR_NOMEM, "no memory");
+    }
+    t->loop = settings->loop;
+    t->links = settings->links;
+    t->drain_ms = settings->drain_ms;
+    t->streams = settings->streams;
+    t->streams_user = settings->streams_user;
+    t->callbacks = *callbacks;
+    t->user = user;
+    list_init(&t->calls);
+    enter(t, TUNNEL_CONNECTING, LINK_OPEN_MS);
+    int rc = link_open(settings->lane, settings->target, &link_callbacks, t, &t->link, e);
+    if (rc != 0) {
+        free(t);
+        return rc;
+    }
+    (void)uv_timer_init(t->loop, &t->timer); /* cannot fail */
+    t->timer.data = t;
+    arm(t);
+    *tunnel = t;
+    return 0;
+}
+
+void tunnel_drain(struct tunnel *t)
+{
+    if (t->state == TUNNEL_OPEN || t->state == TUNNEL_GREETING) {
+        mux_goaway(t->mux, HEAD_GOAWAY_SHUTDOWN, 0);
+        enter(t, TUNNEL_DRAINING, t->drain_ms);
+        arm(t);
+    }
+}
+
+void tunnel_abort(struct tunnel *t)
+{
+    if (t->link != NULL) {
+        link_abort(t->link);
+        t->link = NULL;
+    }
+    let_go(t);
+}
+
+int tunnel_control(struct tunnel *t, uint16_t op, struct span body, tunnel_reply on_reply,
+                   void *user)
+{
+    struct call *c;
+
+    if (t->state != TUNNEL_OPEN) {
+        return ERROR_STATE;
+    }
+    c = calloc(1, sizeof(*c));
+    if (c == NULL) {
+        return ERROR_NOMEM;
+    }
+    int rc = mux_control(t->mux, op, body, &c->id);
+    if (rc != 0) {
+        free(c);
+        return rc;
+    }
+    c->on_reply = on_reply;
+    c->user = user;
+    list_push(&t->calls, &c->node);
+    return 0;
+}
+
+void tunnel_read_stats(const struct tunnel *t, struct tunnel_stats *s)
+{
+    *s = (struct tunnel_stats){.generation = t->generation};
+    if (t->mux != NULL && t->state != TUNNEL_CLOSING) {
+        s->n_streams = (uint32_t)mux_n_streams(t->mux);
+        s->rtt_us = mux_rtt_us(t->mux);
+    }
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to agent/upstream: one TCP connection to the server, carrying one call at a time. */
+#ifndef AGENT_UPSTREAM_CONNECTION_H
+#define AGENT_UPSTREAM_CONNECTION_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "agent/upstream/call.h"
+#include "agent/upstream/pool.h"
+#include "proto/base/list.h"
+#include "proto/http/response.h"
+
+/* Addresses of a name that are tried one after the other (localhost has two). */
+#define CONNECTION_ADDRESSES_MAX 4
+/* A 401's body that is longer costs its connection. */
+#define CONNECTION_CHALLENGE_BYTES_MAX (64 * 1024)
+/* A connection is given up so long before the server would close it (Keep-Alive: timeout=). */
+#define CONNECTION_IDLE_MARGIN_MS 500
+
+enum connection_state {
+    CONNECTION_RESOLVING,  /* uv_getaddrinfo runs */
+    CONNECTION_CONNECTING, /* uv_tcp_connect runs */
+    CONNECTION_REOPENING,  /* an address failed; its socket closes, then the next is tried */
+    CONNECTION_IDLE,       /* up, without a call; reading, to notice the end */
+    CONNECTION_BUSY,       /* up, with a call */
+    CONNECTION_CLOSING     /* waits for the close callback, which frees it */
+};
+
+/* How much of the request the kernel has. */
+enum connection_written {
+    CONNECTION_WROTE_NOTHING,
+    CONNECTION_WROTE_SOME, /* or may have */
+    CONNECTION_WROTE_ALL
+};
+
+struct connection {
+    struct list node; /* in the pool's busy or idle, else alone */
+    struct upstream *upstream;
+    enum connection_state state;
+    struct upstream_call *call; /* while RESOLVING to REOPENING, and BUSY */
+    uint64_t deadline_ms;       /* uv_now: of connecting, of the answer, or of idling */
+
+    uv_tcp_t tcp;
+    uv_getaddrinfo_t resolve;
+    uv_connect_t connect;
+    uv_write_t write;
+    bool is_resolving; /* the resolver has `resolve`; it cannot be freed before it is back */
+    bool is_tcp_closed;
+    struct sockaddr_storage addresses[CONNECTION_ADDRESSES_MAX];
+    size_t n_addresses;
+    size_t next_address;
+
+    /* The exchange that is going on. */
+    enum connection_written written;
+    char *unwritten;   /* owned: what uv_try_write did not take; NULL = nothing under way */
+    bool is_reused;    /* it has carried an exchange before */
+    bool is_answered;  /* bytes of the answer have come */
+    bool is_challenge; /* the answer is a 401: its body is dropped, then the call is sent again */
+    bool is_reading;
+    size_t dropped_bytes;
+    uint64_t handed_us; /* clock_now_us; 0 = not yet */
+    uint32_t server_us;
+    struct response answer;
+};
+
+/* Opens a connection for `call`, which it then carries and sends. 0, and the call's callbacks may
+ * have fired already; ERROR_NOMEM, ERROR_IO (libuv refused), and the call is untouched. */
+int connection_open(struct upstream *u, struct upstream_call *call);
+
+/* Closes it; the memory goes in the close callback. Its call, if it has one, is forgotten: it was
+ * taken over by who calls this. No callback of a call fires. Idempotent. */
+void connection_close(struct connection *c);
+
+/* Takes the call off the connection and returns it; NULL if there is none. */
+struct upstream_call *connection_take_call(struct connection *c);
+
+/* Up and without a call: may be used again for `idle_ms`. */
+void connection_set_idle(struct connection *c, uint32_t idle_ms);
+
+/* Starts or stops reading, as state and the call's `paused` ask for. */
+void connection_update_reading(struct connection *c);
+
+/* Its deadline has passed: closes it, and fails its call if it has one. */
+void connection_expire(struct connection *c);
+
+#endif

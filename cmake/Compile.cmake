@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# Warnings, hardening and sanitizers, as one interface target that all our own targets link.
+
+add_library(tnx_compile INTERFACE)
+target_include_directories(tnx_compile INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_definitions(tnx_compile INTERFACE
+    _GNU_SOURCE TNX_VERSION="${PROJECT_VERSION}")
+
+target_compile_options(tnx_compile INTERFACE
+    -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes
+    -Wmissing-prototypes -Wcast-qual -Wformat=2 -Wundef -Wvla -Wswitch-enum -Wnull-dereference
+    -fno-strict-aliasing -fno-common)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(tnx_compile INTERFACE
+        -Wlogical-op -Wduplicated-cond -Wduplicated-branches)
+endif()
+if(TNX_WERROR)
+    target_compile_options(tnx_compile INTERFACE -Werror)
+endif()
+
+if(TNX_SANITIZE)
+    add_compile_options(-fsanitize=${TNX_SANITIZE} -fno-omit-frame-pointer
+        -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${TNX_SANITIZE})
+else()
+    target_compile_options(tnx_compile INTERFACE
+        -fstack-protector-strong -fstack-clash-protection -fPIE)
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+        target_compile_options(tnx_compile INTERFACE -fcf-protection)
+    endif()
+    if(CMAKE_BUILD_TYPE MATCHES "Rel")
+        target_compile_definitions(tnx_compile INTERFACE _FORTIFY_SOURCE=2)
+    endif()
+    target_link_options(tnx_compile INTERFACE -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+endif()
+if(TNX_COVERAGE)
+    add_compile_options(--coverage -O0)
+    add_link_options(--coverage)
+endif()
+
+# tnx_headers(TARGET DIR...) declares the public headers of a target, so that
+# CMAKE_VERIFY_INTERFACE_HEADER_SETS proves that each of them compiles alone.
+function(tnx_headers target)
+    target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES ${ARGN})
+endfunction()

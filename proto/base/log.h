@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log lines of key=value pairs, one write(2) each, to stderr. Thread-safe.
+ *
+ * Format logfmt (`time=… level=info msg="tunnel up" serial=TNX-0001`) or JSON lines. When stderr
+ * is a journald stream (JOURNAL_STREAM), lines start with their priority "<6>" and have no time.
+ * Values are escaped: no value, whoever sent it, can begin a new line or forge a pair. */
+#ifndef PROTO_BASE_LOG_H
+#define PROTO_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/span.h"
+
+enum log_level {
+    LOG_LEVEL_ERROR, /* a human must act */
+    LOG_LEVEL_WARN,  /* degraded, and handled */
+    LOG_LEVEL_INFO,  /* life of the process, its tunnels, and one line per request */
+    LOG_LEVEL_DEBUG  /* more than that, for a developer */
+};
+
+enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+
+/* Longest line; what is longer is cut and marked with "…". */
+#define LOG_LINE_BYTES 4096
+
+enum log_kind { LOG_KIND_END, LOG_KIND_TEXT, LOG_KIND_UINT, LOG_KIND_INT, LOG_KIND_BOOL };
+
+/* One pair. Made by the functions below; borrows its text until the line is written. */
+struct log_field {
+    const char *name;
+    enum log_kind kind;
+    struct span text;
+    uint64_t number;
+};
+
+/* A pair whose text is NULL is left out of the line. */
+struct log_field log_text(const char *name, const char *text);
+struct log_field log_span(const char *name, struct span text);
+struct log_field log_uint(const char *name, uint64_t value);
+struct log_field log_int(const char *name, int64_t value);
+struct log_field log_bool(const char *name, bool value);
+
+/* Both may be called at any time; the defaults are logfmt and info. */
+void log_set_format(enum log_format format);
+void log_set_level(enum log_level level);
+
+bool log_enabled(enum log_level level);
+
+/* "error", "warn", "info", "debug" → level, "logfmt", "json" → format. 0 or ERROR_SYNTAX. */
+int log_parse_level(const char *text, enum log_level *level);
+int log_parse_format(const char *text, enum log_format *format);
+
+/* Writes one line. `fields` ends with an item of kind LOG_KIND_END. */
+void log_write(enum log_level level, const char *message, const struct log_field *fields);
+
+/* log_event(LOG_LEVEL_INFO, "tunnel up", log_text("serial", s), log_uint("tunnel", id)) formats
+ * its fields only if the level is on. At least one field. */
+#define log_event(level, message, ...)                                                             \
+    do {                                                                                           \
+        if (log_enabled(level)) {                                                                  \
+            log_write(                                                                             \
+                level, message,                                                                    \
+                (const struct log_field[]){__VA_ARGS__, {NULL, LOG_KIND_END, {NULL, 0}, 0}});      \
+        }                                                                                          \
+    } while (0)
+
+#endif

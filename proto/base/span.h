@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A borrowed run of bytes: not owned, not NUL-terminated, valid as long as what it points into. */
+#ifndef PROTO_BASE_SPAN_H
+#define PROTO_BASE_SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct span {
+    const char *p;
+    size_t len;
+};
+
+/* A span of a NUL-terminated text. `text` may be NULL: then the span is empty. */
+struct span span_of(const char *text);
+
+/* Byte for byte. */
+bool span_equal(struct span a, struct span b);
+
+/* As span_equal, but A-Z and a-z count as the same. */
+bool span_equal_nocase(struct span a, struct span b);
+
+bool span_starts(struct span s, struct span prefix);
+
+/* Index of the first `byte`, or `s.len` if there is none. */
+size_t span_find(struct span s, char byte);
+
+/* Without the spaces and tabs at both ends. */
+struct span span_trim(struct span s);
+
+/* Cuts the part before the first `separator` off `rest` and returns it; `rest` then starts after
+ * the separator, and is empty with p == NULL when there was none. */
+struct span span_cut(struct span *rest, char separator);
+
+/* Decimal digits only, at most `max`. 0, or ERROR_SYNTAX (empty, not a digit, over max). */
+int span_parse_u64(struct span s, uint64_t max, uint64_t *value);
+
+/* Copies into `text` with a NUL. 0, or ERROR_LIMIT when `cap` is too small. */
+int span_copy(struct span s, char *text, size_t cap);
+
+#endif

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One TCP connection, with TLS or without.
+ *
+ * Happy path: libuv reads into the shared buffer -> the BIO hands it to OpenSSL -> plaintext to
+ * on_read; conn_write -> OpenSSL -> the BIO appends to shared->out -> uv_try_write. What the kernel
+ * refuses goes to `writing` (in flight) and `pending` (behind it).
+ *
+ * shared->in and shared->out are valid only inside one call into OpenSSL: whoever calls it sends
+ * or keeps what is in `out` before anything else can happen on the loop.
+ *
+ * Every way out ends in uv_close; on_closed is fired from its callback. */
+#include "proto/io/conn.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/error.h"
+
+/* Largest plaintext given to one SSL_write: one TLS record. */
+#define RECORD_BYTES 16384
+
+/* ---- the BIO ---- */
+
+static int bio_read(BIO *bio, char *bytes, int len)
+{
+    struct conn_shared *s = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (s->in_len == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    size_t n = (size_t)len < s->in_len ? (size_t)len : s->in_len;
+    memcpy(bytes, s->in, n);
+    s->in += n;
+    s->in_len -= n;
+    return (int)n;
+}
+
+static int bio_write(BIO *bio, const char *bytes, int len)
+{
+    struct conn_shared *s = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    return buffer_append(&s->out, bytes, (size_t)len) < 0 ? -1 : len;
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+    (void)bio;
+    (void)num;
+    (void)ptr;
+    return cmd == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+int conn_shared_init(struct conn_shared *s, uv_loop_t *loop, struct wheel *wheel)
+{
+    s->loop = loop;
+    s->wheel = wheel;
+    s->in = NULL;
+    s->in_len = 0;
+    buffer_init(&s->out, 2 * CONN_PENDING_BYTES_MAX);
+    s->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "loop buffers");
+    if (s->method == NULL) {
+        return ERROR_NOMEM;
+    }
+    BIO_meth_set_read(s->method, bio_read);
+    BIO_meth_set_write(s->method, bio_write);
+    BIO_meth_set_ctrl(s->method, bio_ctrl);
+    return 0;
+}
+
+void conn_shared_close(struct conn_shared *s)
+{
+    BIO_meth_free(s->method);
+    s->method = NULL;
+    buffer_close(&s->out);
+}
+
+/* ---- ends ---- */
+
+bool conn_is_open(const struct conn *c)
+{
+    return c->state == CONN_HANDSHAKE || c->state == CONN_OPEN;
+}
+
+size_t conn_pending(const struct conn *c)
+{
+    return c->pending.len + c->writing.len;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct conn *c = handle->data;
+    c->state = CONN_CLOSED;
+    buffer_close(&c->pending);
+    buffer_close(&c->writing);
+    c->callbacks->on_closed(c);
+}
+
+static void close_handle(struct conn *c)
+{
+    if (c->state == CONN_CLOSING || c->state == CONN_CLOSED) {
+        return;
+    }
+    c->state = CONN_CLOSING;
+    wheel_cancel(&c->linger);
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    uv_close((uv_handle_t *)&c->tcp, on_handle_closed);
+}
+
+/* The peer is gone or hopeless: nobody is told but the owner, once. */
+static void end_reading(struct conn *c, enum conn_end end)
+{
+    if (c->state == CONN_FINISHING) {
+        close_handle(c);
+        return;
+    }
+    if (c->read_ended || !conn_is_open(c)) {
+        return;
+    }
+    c->read_ended = true;
+    uv_read_stop((uv_stream_t *)&c->tcp);
+    c->callbacks->on_end(c, end);
+}
+
+/* ---- writing ---- */
+
+static void on_written(uv_write_t *req, int status);
+
+/* Hands `pending` to the kernel as the next uv_write. */
+static int start_write(struct conn *c)
+{
+    struct buffer spent = c->writing;
+    c->writing = c->pending;
+    c->pending = spent;
+    buffer_clear(&c->pending);
+    buffer_release(&c->pending);
+    uv_buf_t buf =
+        uv_buf_init((char *)(uintptr_t)buffer_bytes(&c->writing), (unsigned)c->writing.len);
+    c->write_req.data = c;
+    return uv_write(&c->write_req, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    (void)req;
+    (void)status;
+}
+
+/* All has left: FIN, then wait for the peer's or for the linger deadline. */
+static void send_fin(struct conn *c)
+{
+    if (c->fin_sent) {
+        return;
+    }
+    c->fin_sent = true;
+    wheel_set(c->shared->wheel, &c->linger, uv_now(c->shared->loop) + CONN_LINGER_MS);
+    if (c->read_ended || uv_shutdown(&c->shutdown_req, (uv_stream_t *)&c->tcp, on_shutdown) < 0) {
+        close_handle(c);
+    }
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+    struct conn *c = req->data;
+    buffer_clear(&c->writing);
+    if (status < 0) {
+        if (status != UV_ECANCELED) {
+            end_reading(c, CONN_END_ABRUPT);
+        }
+        return;
+    }
+    if (c->pending.len > 0 && start_write(c) < 0) {
+        end_reading(c, CONN_END_ABRUPT);
+        return;
+    }
+    if (conn_pending(c) == 0) {
+        buffer_release(&c->writing);
+        if (c->state == CONN_FINISHING) {
+            send_fin(c);
+            return;
+        }
+    }
+    if (c->above_low && conn_pending(c) < CONN_PENDING_LOW_BYTES && conn_is_open(c)) {
+        c->above_low = false;
+        c->callbacks->on_drain(c);
+    }
+}
+
+static int keep_pending(struct conn *c, const uint8_t *bytes, size_t len)
+{
+    int err = buffer_append(&c->pending, bytes, len);
+    if (err < 0) {
+        return err;
+    }
+    if (c->writing.len == 0 && start_write(c) < 0) {
+        return ERROR_IO;
+    }
+    if (conn_pending(c) >= CONN_PENDING_LOW_BYTES) {
+        c->above_low = true;
+    }
+    return 0;
+}
+
+/* Gives bytes to the kernel, keeps what it does not take. */
+static int send_bytes(struct conn *c, const uint8_t *bytes, size_t len)
+{
+    size_t sent = 0;
+    if (conn_pending(c) == 0 && len > 0) {
+        uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
+        int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
+        if (n < 0 && n != UV_EAGAIN) {
+            return ERROR_CLOSED;
+        }
+        sent = n > 0 ? (size_t)n : 0;
+    }
+    return sent == len ? 0 : keep_pending(c, bytes + sent, len - sent);
+}
+
+/* Sends what OpenSSL has put into the shared buffer. */
+static int flush_tls(struct conn *c)
+{
+    struct buffer *out = &c->shared->out;
+    int err = send_bytes(c, buffer_bytes(out), out->len);
+    buffer_clear(out);
+    return err;
+}
+
+static int write_tls(struct conn *c, const uint8_t *bytes, size_t len)
+{
+    c->shared->in_len = 0;
+    while (len > 0) {
+        size_t n = len < RECORD_BYTES ? len : RECORD_BYTES;
+        ERR_clear_error();
+        if (SSL_write(c->ssl, bytes, (int)n) != (int)n) {
+            buffer_clear(&c->shared->out);
+            ERR_clear_error();
+            return ERROR_CLOSED;
+        }
+        bytes += n;
+        len -= n;
+    }
+    return flush_tls(c);
+}
+
+int conn_write(struct conn *c, const void *bytes, size_t len)
+{
+    if (c->state != CONN_OPEN) {
+        return ERROR_CLOSED;
+    }
+    int err = c->ssl != NULL ? write_tls(c, bytes, len) : send_bytes(c, bytes, len);
+    if (err < 0 && err != ERROR_CLOSED) {
+        close_handle(c);
+    }
+    return err;
+}
+
+/* ---- reading ---- */
+
+/* One step of TLS on what is in the shared buffer. False when there is no more to do now. */
+static bool handshake(struct conn *c)
+{
+    ERR_clear_error();
+    int ok = SSL_do_handshake(c->ssl);
+    int why = SSL_get_error(c->ssl, ok);
+    if (flush_tls(c) < 0) {
+        end_reading(c, CONN_END_ABRUPT);
+        return false;
+    }
+    if (ok != 1) {
+        if (why != SSL_ERROR_WANT_READ) {
+            ERR_clear_error();
+            end_reading(c, CONN_END_TLS);
+        }
+        return false;
+    }
+    c->state = CONN_OPEN;
+    if (c->callbacks->on_open != NULL) {
+        c->callbacks->on_open(c);
+    }
+    return c->state == CONN_OPEN;
+}
+
+/* Decrypts as much as there is into the shared plain buffer. */
+static size_t decrypt(struct conn *c, int *why)
+{
+    struct conn_shared *s = c->shared;
+    size_t len = 0;
+    *why = SSL_ERROR_NONE;
+    while (len < sizeof(s->plain_bytes) && (s->in_len > 0 || SSL_pending(c->ssl) > 0)) {
+        ERR_clear_error();
+        int n = SSL_read(c->ssl, s->plain_bytes + len, (int)(sizeof(s->plain_bytes) - len));
+        if (n <= 0) {
+            *why = SSL_get_error(c->ssl, n);
+            break;
+        }
+        len += (size_t)n;
+    }
+    return len;
+}
+
+static void read_tls(struct conn *c, const uint8_t *bytes, size_t len)
+{
+    struct conn_shared *s = c->shared;
+    s->in = bytes;
+    s->in_len = len;
+    if (c->state == CONN_HANDSHAKE && !handshake(c)) {
+        s->in_len = 0;
+        return;
+    }
+    int why = SSL_ERROR_NONE;
+    size_t plain_len = decrypt(c, &why);
+    s->in_len = 0;
+    if (s->out.len > 0 && flush_tls(c) < 0) {
+        end_reading(c, CONN_END_ABRUPT);
+        return;
+    }
+    if (plain_len > 0 && c->state == CONN_OPEN) {
+        c->callbacks->on_read(c, s->plain_bytes, plain_len);
+    }
+    if (why == SSL_ERROR_NONE || why == SSL_ERROR_WANT_READ) {
+        return;
+    }
+    ERR_clear_error();
+    end_reading(c, why == SSL_ERROR_ZERO_RETURN ? CONN_END_CLEAN : CONN_END_TLS);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    (void)suggested;
+    struct conn *c = handle->data;
+    *buf = uv_buf_init((char *)c->shared->read_bytes, sizeof(c->shared->read_bytes));
+}
+
+static void on_bytes(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct conn *c = stream->data;
+    if (n == 0) {
+        return;
+    }
+    if (n == UV_EOF && c->state == CONN_FINISHING && conn_pending(c) > 0) {
+        c->read_ended = true; /* the peer may still be reading what is pending */
+        uv_read_stop(stream);
+        return;
+    }
+    if (n < 0) {
+        bool clean = n == UV_EOF && c->ssl == NULL;
+        end_reading(c, clean ? CONN_END_CLEAN : CONN_END_ABRUPT);
+        return;
+    }
+    if (c->state == CONN_FINISHING) {
+        return; /* lingering: what still comes is of no interest */
+    }
+    if (c->ssl != NULL) {
+        read_tls(c, (const uint8_t *)buf->base, (size_t)n);
+    } else {
+        c->callbacks->on_read(c, (const uint8_t *)buf->base, (size_t)n);
+    }
+}
+
+void conn_pause(struct conn *c)
+{
+    if (!c->paused && conn_is_open(c) && !c->read_ended) {
+        c->paused = true;
+        uv_read_stop((uv_stream_t *)&c->tcp);
+    }
+}
+
+void conn_resume(struct conn *c)
+{
+    if (c->paused && conn_is_open(c) && !c->read_ended) {
+        c->paused = false;
+        if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_bytes) < 0) {
+            end_reading(c, CONN_END_ABRUPT);
+        }
+    }
+}
+
+/* ---- life ---- */
+
+static void on_linger_due(struct wheel_timer *t)
+{
+    close_handle(LIST_ITEM(t, struct conn, linger));
+}
+
+static void set_socket_options(int fd)
+{
+    int on = 1;
+    int lowat = CONN_NOTSENT_BYTES;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
+}
+
+static int open_tls(struct conn *c, SSL_CTX *ctx)
+{
+    BIO *bio = BIO_new(c->shared->method);
+    c->ssl = SSL_new(ctx);
+    if (bio == NULL || c->ssl == NULL) {
+        BIO_free(bio);
+        SSL_free(c->ssl);
+        c->ssl = NULL;
+        ERR_clear_error();
+        return ERROR_NOMEM;
+    }
+    BIO_set_data(bio, c->shared);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(c->ssl, bio, bio);
+    SSL_set_accept_state(c->ssl);
+    return 0;
+}
+
+int conn_open(struct conn *c, struct conn_shared *shared, int fd, SSL_CTX *ctx,
+              const struct conn_callbacks *callbacks, void *user)
+{
+    memset(c, 0, sizeof(*c));
+    c->shared = shared;
+    c->callbacks = callbacks;
+    c->user = user;
+    c->state = ctx != NULL ? CONN_HANDSHAKE : CONN_OPEN;
+    buffer_init(&c->pending, CONN_PENDING_BYTES_MAX);
+    buffer_init(&c->writing, CONN_PENDING_BYTES_MAX);
+    wheel_timer_init(&c->linger, on_linger_due);
+    if (ctx != NULL && open_tls(c, ctx) < 0) {
+        close(fd);
+        return ERROR_NOMEM;
+    }
+    set_socket_options(fd);
+    uv_tcp_init(shared->loop, &c->tcp);
+    c->tcp.data = c;
+    if (uv_tcp_open(&c->tcp, fd) < 0) {
+        close(fd);
+        close_handle(c);
+    } else if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_bytes) < 0) {
+        close_handle(c);
+    }
+    return 0;
+}
+
+void conn_take_over(struct conn *c, const struct conn_callbacks *callbacks, void *user)
+{
+    c->callbacks = callbacks;
+    c->user = user;
+}
+
+/* close_notify, so that the peer can tell a whole answer from a cut one (RFC 8446 6.1). */
+static void send_close_notify(struct conn *c)
+{
+    if (c->ssl == NULL || c->state != CONN_OPEN) {
+        return;
+    }
+    c->shared->in_len = 0;
+    ERR_clear_error();
+    (void)SSL_shutdown(c->ssl);
+    ERR_clear_error();
+    (void)flush_tls(c);
+}
+
+void conn_finish(struct conn *c)
+{
+    if (!conn_is_open(c)) {
+        return;
+    }
+    if (c->state == CONN_HANDSHAKE) {
+        close_handle(c);
+        return;
+    }
+    send_close_notify(c);
+    conn_resume(c);
+    c->state = CONN_FINISHING;
+    wheel_set(c->shared->wheel, &c->linger, uv_now(c->shared->loop) + CONN_FLUSH_MS);
+    if (conn_pending(c) == 0) {
+        send_fin(c);
+    }
+}
+
+void conn_close(struct conn *c)
+{
+    send_close_notify(c);
+    close_handle(c);
+}
+
+void conn_abort(struct conn *c)
+{
+    if (c->state == CONN_CLOSING || c->state == CONN_CLOSED) {
+        return;
+    }
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    uv_os_fd_t fd = -1;
+    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
+    close_handle(c);
+}

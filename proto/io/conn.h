@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One accepted TCP connection on a libuv loop, with TLS or without.
+ *
+ * TLS runs over a BIO of our own: what one read(2) brought is decrypted in one go into a buffer
+ * that all connections of a loop share, and what is written is encrypted into another one and
+ * given to the kernel by one write(2). An idle connection owns no buffer.
+ *
+ * Reading: on_read gets plaintext; conn_pause stops it. Writing: conn_write takes everything; what
+ * the kernel does not take at once waits here, at most CONN_PENDING_BYTES_MAX; who produces more
+ * than a little asks conn_pending first and goes on in on_drain.
+ *
+ * Closing: conn_close ends it at once, conn_finish after what is pending has left, with a proper
+ * end of TLS, and drains what the peer still sends, so that the last answer is not lost to a
+ * reset (RFC 9112 9.6). on_closed is always the last callback; the memory may be freed in it and
+ * not before. All other callbacks stop when conn_close or conn_finish has been called. */
+#ifndef PROTO_IO_CONN_H
+#define PROTO_IO_CONN_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proto/base/buffer.h"
+#include "proto/io/wheel.h"
+
+/* One read(2), and the plaintext of one. */
+#define CONN_READ_BYTES 65536
+/* Bytes that may wait for the kernel; more closes the connection (a bug of the producer). */
+#define CONN_PENDING_BYTES_MAX (1024 * 1024)
+/* on_drain fires when what waits has fallen below this. */
+#define CONN_PENDING_LOW_BYTES 16384
+/* How long conn_finish drains what the peer still sends, and how long it waits before that for the
+ * peer to take what is pending. */
+#define CONN_LINGER_MS 1000
+#define CONN_FLUSH_MS  15000
+/* The kernel's share of what a slow peer may hold up (TCP_NOTSENT_LOWAT). */
+#define CONN_NOTSENT_BYTES 131072
+
+/* What all connections of one loop share. */
+struct conn_shared {
+    uv_loop_t *loop;     /* borrowed */
+    struct wheel *wheel; /* borrowed */
+    BIO_METHOD *method;  /* owned */
+    const uint8_t *in;   /* ciphertext that the BIO reads next */
+    size_t in_len;
+    struct buffer out; /* ciphertext that the BIO wrote */
+    uint8_t read_bytes[CONN_READ_BYTES];
+    /* One read's plaintext, and two records that OpenSSL may still have held. */
+    uint8_t plain_bytes[CONN_READ_BYTES + 2 * 16384];
+};
+
+enum conn_state {
+    CONN_HANDSHAKE, /* TLS is being set up */
+    CONN_OPEN,
+    CONN_FINISHING, /* conn_finish: sending what is pending, then lingering */
+    CONN_CLOSING,   /* uv_close was called */
+    CONN_CLOSED
+};
+
+enum conn_end {
+    CONN_END_CLEAN,  /* the peer will send no more, and said so (close_notify; FIN without TLS) */
+    CONN_END_ABRUPT, /* FIN in the middle of TLS, reset, time-out of the kernel */
+    CONN_END_TLS     /* the peer does not speak TLS as it should */
+};
+
+struct conn;
+
+struct conn_callbacks {
+    /* The handshake is done (never fired without TLS). May be NULL. */
+    void (*on_open)(struct conn *c);
+    void (*on_read)(struct conn *c, const uint8_t *bytes, size_t len);
+    /* No more will be read. After CLEAN writing is still possible. */
+    void (*on_end)(struct conn *c, enum conn_end end);
+    /* Less than CONN_PENDING_LOW_BYTES wait; fired after more did. */
+    void (*on_drain)(struct conn *c);
+    void (*on_closed)(struct conn *c);
+};
+
+struct conn {
+    uv_tcp_t tcp;
+    struct conn_shared *shared;
+    const struct conn_callbacks *callbacks;
+    SSL *ssl; /* owned; NULL = no TLS */
+    enum conn_state state;
+    bool paused;
+    bool read_ended;
+    bool above_low; /* on_drain is due once the pending bytes have fallen */
+    bool fin_sent;
+    struct buffer pending; /* waits for `writing` to leave */
+    struct buffer writing; /* in the kernel's hands by uv_write */
+    uv_write_t write_req;
+    uv_shutdown_t shutdown_req;
+    struct wheel_timer linger;
+    void *user;
+};
+
+/* Returns 0 or ERROR_NOMEM. */
+int conn_shared_init(struct conn_shared *s, uv_loop_t *loop, struct wheel *wheel);
+/* All connections must be closed. */
+void conn_shared_close(struct conn_shared *s);
+
+/* Takes the connected socket `fd` (non-blocking) and, unless it is NULL, makes a TLS server end
+ * of `ctx`. Reading starts at once. 0, or ERROR_NOMEM: the socket is closed, no callback fires. (A
+ * socket that libuv will not take is closed too, and on_closed tells so.) */
+int conn_open(struct conn *c, struct conn_shared *shared, int fd, SSL_CTX *ctx,
+              const struct conn_callbacks *callbacks, void *user);
+
+/* Puts other callbacks in (a client's session that becomes an agent's tunnel). */
+void conn_take_over(struct conn *c, const struct conn_callbacks *callbacks, void *user);
+
+/* Encrypts and writes. Errors of the peer are reported later, by on_end. 0; ERROR_CLOSED (not
+ * open any more); ERROR_LIMIT, ERROR_NOMEM (the connection is being closed). */
+int conn_write(struct conn *c, const void *bytes, size_t len);
+
+/* Plain and encrypted bytes that wait for the kernel. */
+size_t conn_pending(const struct conn *c);
+
+/* Stop and go on reading. A paused connection still notices nothing: pair with a deadline. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+
+void conn_finish(struct conn *c);
+void conn_close(struct conn *c);
+/* As conn_close, but with a TCP reset and without TLS's end: a cut answer must not look whole. */
+void conn_abort(struct conn *c);
+
+bool conn_is_open(const struct conn *c);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What texts in a head may look like. Both ends check, so that neither depends on the other for
+ * its safety: no text that passes can end a line of HTTP or climb out of a path. */
+#include "proto/wire/head_check.h"
+
+#include <string.h>
+
+/* Length of the dot at the start of `s`: 1 for ".", 3 for "%2e", 0 for anything else. */
+static size_t dot_len(struct span s)
+{
+    if (s.len >= 1 && s.p[0] == '.') {
+        return 1;
+    }
+    if (s.len >= 3 && s.p[0] == '%' && s.p[1] == '2' && (s.p[2] == 'e' || s.p[2] == 'E')) {
+        return 3;
+    }
+    return 0;
+}
+
+/* True if `s` starts with a segment of one or two dots and nothing else. */
+static bool is_dot_segment(struct span s)
+{
+    for (int n_dots = 0; n_dots < 2; n_dots++) {
+        size_t n = dot_len(s);
+        if (n == 0) {
+            return false;
+        }
+        s.p += n;
+        s.len -= n;
+        if (s.len == 0 || s.p[0] == '/') {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool head_check_path(struct span path)
+{
+    if (path.len == 0 || path.p[0] != '/' || !head_check_visible(path)) {
+        return false;
+    }
+    for (size_t i = 0; i < path.len; i++) {
+        if (path.p[i] == '?' || path.p[i] == '#') {
+            return false;
+        }
+        struct span rest = {path.p + i + 1, path.len - i - 1};
+        if (path.p[i] == '/' && is_dot_segment(rest)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool head_check_visible(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] < 0x21 || text.p[i] > 0x7e) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_token_byte(char c)
+{
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
+        return true;
+    }
+    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+}
+
+bool head_check_name(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (!is_token_byte(name.p[i])) {
+            return false;
+        }
+    }
+    return name.len > 0;
+}
+
+bool head_check_value(struct span value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.p[i] == '\r' || value.p[i] == '\n' || value.p[i] == '\0') {
+            return false;
+        }
+    }
+    return true;
+}

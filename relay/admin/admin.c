@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The admin listener. Each connection carries one request: whoever asks for metrics does so every
+ * few seconds. Requests go through the same strict parser as the front's. */
+#include "relay/admin/admin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/error.h"
+#include "proto/http/request.h"
+#include "relay/front/answer.h"
+#include "relay/worker.h"
+
+/* A whole request must have come by then. */
+#define ADMIN_DEADLINE_MS 5000
+/* Connections at once; more are closed. */
+#define ADMIN_SESSIONS_MAX 64
+/* Longest page. */
+#define ADMIN_PAGE_BYTES_MAX (1024 * 1024)
+
+struct admin_session {
+    struct conn conn;
+    struct worker *worker;
+    struct request request;
+    struct list node; /* worker->admin_sessions */
+    struct wheel_timer deadline;
+};
+
+static struct admin_session *session_of(struct conn *c)
+{
+    return c->user;
+}
+
+static void send_page(struct admin_session *s, unsigned status, const char *type,
+                      const struct buffer *body)
+{
+    char head[256];
+    int len = snprintf(head, sizeof(head),
+                       "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                       "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+                       status, answer_phrase(status), type, body->len);
+    bool head_only = s->request.state == REQUEST_COMPLETE && s->request.method == REQUEST_HEAD;
+    if (conn_write(&s->conn, head, (size_t)len) == 0 && !head_only && body->len > 0) {
+        (void)conn_write(&s->conn, buffer_bytes(body), body->len);
+    }
+    wheel_cancel(&s->deadline);
+    conn_finish(&s->conn);
+}
+
+static void send_text(struct admin_session *s, unsigned status, const char *text)
+{
+    struct buffer body;
+    buffer_init(&body, ADMIN_PAGE_BYTES_MAX);
+    (void)buffer_append(&body, text, strlen(text));
+    send_page(s, status, "text/plain; charset=utf-8", &body);
+    buffer_close(&body);
+}
+
+static void send_metrics(struct admin_session *s)
+{
+    struct relay *relay = s->worker->relay;
+    struct metrics *sum = calloc(1, sizeof(*sum));
+    if (sum == NULL) {
+        send_text(s, 500, "out of memory\n");
+        return;
+    }
+    for (unsigned i = 0; i < relay->n_workers; i++) {
+        metrics_merge(sum, &relay->workers[i].metrics);
+    }
+    struct directory_counts counts = directory_count(store_directory(relay->store));
+    struct store_stats store;
+    store_read_stats(relay->store, &store);
+    struct metrics_gauges gauges = {
+        .n_servers = counts.n_servers,
+        .n_keys = counts.n_keys,
+        .store_failures = store.n_failures,
+        .store_dropped = store.n_dropped,
+        .certificate_expires_s =
+            s->worker->tls != NULL ? (uint64_t)tls_server_expires_s(s->worker->tls) : 0,
+        .started_s = (uint64_t)relay->started_s,
+        .n_workers = relay->n_workers,
+    };
+    struct buffer body;
+    buffer_init(&body, ADMIN_PAGE_BYTES_MAX);
+    if (metrics_format(sum, &gauges, &body) == 0) {
+        send_page(s, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
+    } else {
+        send_text(s, 500, "out of memory\n");
+    }
+    buffer_close(&body);
+    free(sum);
+}
+
+static void send_readiness(struct admin_session *s)
+{
+    struct store_stats store;
+    store_read_stats(s->worker->relay->store, &store);
+    if (s->worker->draining) {
+        send_text(s, 503, "draining\n");
+    } else if (!store.healthy) {
+        send_text(s, 503, "the database does not work; serving goes on from memory\n");
+    } else {
+        send_text(s, 200, "ready\n");
+    }
+}
+
+static void answer_request(struct admin_session *s)
+{
+    const struct request *r = &s->request;
+    if (r->method != REQUEST_GET && r->method != REQUEST_HEAD) {
+        send_text(s, 405, "only GET and HEAD\n");
+    } else if (span_equal(r->path, span_of("/metrics"))) {
+        send_metrics(s);
+    } else if (span_equal(r->path, span_of("/healthz"))) {
+        send_text(s, 200, "ok\n");
+    } else if (span_equal(r->path, span_of("/readyz"))) {
+        send_readiness(s);
+    } else {
+        send_text(s, 404, "there are /metrics, /healthz and /readyz\n");
+    }
+}
+
+static void on_read(struct conn *c, const uint8_t *bytes, size_t len)
+{
+    struct admin_session *s = session_of(c);
+    size_t at = 0;
+    while (at < len && s->request.state != REQUEST_COMPLETE &&
+           s->request.state != REQUEST_REFUSED) {
+        size_t used = 0;
+        request_feed(&s->request, bytes + at, len - at, &used);
+        at += used;
+    }
+    if (s->request.state == REQUEST_COMPLETE) {
+        answer_request(s);
+    } else if (s->request.state == REQUEST_REFUSED) {
+        send_text(s, s->request.refusal, "malformed request\n");
+    }
+}
+
+static void on_end(struct conn *c, enum conn_end end)
+{
+    (void)end;
+    conn_close(c);
+}
+
+static void on_drain(struct conn *c)
+{
+    (void)c;
+}
+
+static void on_closed(struct conn *c)
+{
+    struct admin_session *s = session_of(c);
+    wheel_cancel(&s->deadline);
+    list_remove(&s->node);
+    request_close(&s->request);
+    s->worker->n_admin_sessions--;
+    free(s);
+}
+
+static const struct conn_callbacks callbacks = {
+    .on_read = on_read,
+    .on_end = on_end,
+    .on_drain = on_drain,
+    .on_closed = on_closed,
+};
+
+static void on_deadline(struct wheel_timer *t)
+{
+    conn_close(&LIST_ITEM(t, struct admin_session, deadline)->conn);
+}
+
+void admin_accept(struct worker *w, int fd)
+{
+    struct admin_session *s = NULL;
+    if (w->n_admin_sessions < ADMIN_SESSIONS_MAX) {
+        s = calloc(1, sizeof(*s));
+    }
+    if (s == NULL) {
+        close(fd);
+        return;
+    }
+    s->worker = w;
+    request_init(&s->request);
+    wheel_timer_init(&s->deadline, on_deadline);
+    if (conn_open(&s->conn, &w->io, fd, NULL, &callbacks, s) < 0) {
+        free(s);
+        return;
+    }
+    w->n_admin_sessions++;
+    list_push(&w->admin_sessions, &s->node);
+    wheel_set(&w->wheel, &s->deadline, worker_now_ms(w) + ADMIN_DEADLINE_MS);
+}

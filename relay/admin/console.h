@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The person at the command line: who it is, with which configuration and database. */
+#ifndef RELAY_ADMIN_CONSOLE_H
+#define RELAY_ADMIN_CONSOLE_H
+
+#include <stddef.h>
+
+#include "proto/base/error.h"
+#include "relay/config.h"
+#include "relay/store/audit.h"
+#include "relay/store/database.h"
+
+struct console {
+    struct relay_config config;
+    struct database *db;       /* owned */
+    char who[AUDIT_WHO_BYTES]; /* "operator:alice" */
+    struct audit_actor actor;  /* borrows `who` */
+};
+
+/* "operator:" and the name of the user; with sudo the one who called it is added. */
+void console_name(char who[AUDIT_WHO_BYTES]);
+
+/* Reads the configuration and opens the database. `path` NULL is the default one. 0, ERROR_CONFIG
+ * (also for a configuration file that cannot be read), ERROR_IO, ERROR_NOT_FOUND, ERROR_NOMEM. */
+int console_open(const char *path, struct console *o, struct error_text *e);
+void console_close(struct console *o);
+
+/* Writes the sentence to stderr if `rc` is not 0, and returns the exit code. */
+int console_exit(int rc, const struct error_text *e);
+
+/* The same for a wrong use of the command: the sentence, and where to find help. Returns 2. */
+int console_usage(const char *command, const struct error_text *e);
+
+/* 0, or 1 with a sentence if something could not be written to stdout (a full disk, a closed
+ * pipe). To be called when all is printed. `lost` says what that means, may be NULL. */
+int console_flush(const char *lost);
+
+#endif

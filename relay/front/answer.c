@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The text of what goes to a client. */
+#include "relay/front/answer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/error.h"
+#include "proto/http/field.h"
+
+/* Longest head of a relay's own answer, and its longest body. */
+#define OWN_HEAD_BYTES 1024
+#define OWN_BODY_BYTES 384
+/* One year: what HSTS preload lists ask for at least. */
+#define HSTS_FIELD "Strict-Transport-Security: max-age=31536000\r\n"
+
+static const struct {
+    unsigned status;
+    const char *word;
+    const char *sentence;
+} reasons[] = {
+    [ANSWER_BAD_REQUEST] = {400, "bad_request", "malformed request"},
+    [ANSWER_KEY_REFUSED] = {403, "key_refused", "unknown or unusable key"},
+    [ANSWER_NOT_ALLOWED] = {403, "not_allowed", "this key does not allow this call"},
+    [ANSWER_NO_SUCH_PATH] = {404, "no_such_path", "only /KEY/api/V1/... is served"},
+    [ANSWER_METHOD_NOT_ALLOWED] = {405, "method_not_allowed", "only GET, HEAD and POST"},
+    [ANSWER_CLIENT_TIMEOUT] = {408, "client_timeout", "the request did not come in time"},
+    [ANSWER_BODY_TOO_LARGE] = {413, "too_large", "body too large"},
+    [ANSWER_LINE_TOO_LARGE] = {414, "too_large", "request line too long"},
+    [ANSWER_HEAD_TOO_LARGE] = {431, "too_large", "header fields too large"},
+    [ANSWER_EXPECTATION_FAILED] = {417, "expectation_failed", "only Expect: 100-continue is known"},
+    [ANSWER_RATE_LIMITED] = {429, "rate_limited", "too many requests"},
+    [ANSWER_INTERNAL] = {500, "internal", "the relay failed"},
+    [ANSWER_SERVER_UNREACHABLE] = {502, "server_unreachable",
+                                   "the building's server cannot be reached by its agent"},
+    [ANSWER_SERVER_AUTH] = {502, "server_auth",
+                            "the building's server refuses the agent's credentials"},
+    [ANSWER_BAD_ANSWER] = {502, "bad_answer", "the building's server gave an unusable answer"},
+    [ANSWER_SERVER_OFFLINE] = {503, "server_offline", "the building is not connected"},
+    [ANSWER_OVERLOADED] = {503, "overloaded", "too many requests in flight to this building"},
+    [ANSWER_TUNNEL_LOST] = {502, "tunnel_lost",
+                            "the connection to the building broke before its answer"},
+    [ANSWER_SERVER_TIMEOUT] = {504, "server_timeout",
+                               "the building's server did not answer in time"},
+    [ANSWER_AGENT_REFUSED] = {502, "agent_refused", "the building's agent refused this call"},
+    [ANSWER_UPGRADE_REQUIRED] = {426, "upgrade_required", "websocket version 13 is needed"},
+};
+
+unsigned answer_status(enum answer_reason reason)
+{
+    return reasons[reason].status;
+}
+
+const char *answer_word(enum answer_reason reason)
+{
+    return reasons[reason].word;
+}
+
+const char *answer_phrase(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *phrase;
+    } phrases[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {417, "Expectation Failed"},
+        {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+    };
+    for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
+        if (phrases[i].status == status) {
+            return phrases[i].phrase;
+        }
+    }
+    return "";
+}
+
+static const char *delivered_text(enum head_delivered delivered)
+{
+    switch (delivered) {
+    case HEAD_DELIVERED_NO: return "false";
+    case HEAD_DELIVERED_YES: return "true";
+    case HEAD_DELIVERED_UNKNOWN:
+    default: return "\"unknown\"";
+    }
+}
+
+static int append_text(struct buffer *out, const char *text)
+{
+    return buffer_append(out, text, strlen(text));
+}
+
+/* Fields that every answer has. */
+static int append_common(struct buffer *out, const struct answer_context *c)
+{
+    char text[192];
+    int len = snprintf(text, sizeof(text), "Date: %s\r\n%sX-Request-Id: %.*s\r\n", c->date,
+                       c->is_tls ? HSTS_FIELD : "", (int)c->request_id.len, c->request_id.p);
+    if (len < 0 || (size_t)len >= sizeof(text)) {
+        return ERROR_LIMIT;
+    }
+    int err = buffer_append(out, text, (size_t)len);
+    if (err == 0 && !c->keep_alive) {
+        err = append_text(out, "Connection: close\r\n");
+    } else if (err == 0 && c->minor == 0) {
+        err = append_text(out, "Connection: keep-alive\r\n");
+    }
+    return err;
+}
+
+/* Retry-After (RFC 9110 10.2.3) and the fields of draft-ietf-httpapi-ratelimit-headers. */
+static size_t format_limits(char *text, size_t cap, enum answer_reason reason,
+                            const struct answer_details *d)
+{
+    int len = 0;
+    if (reason == ANSWER_METHOD_NOT_ALLOWED) {
+        len = snprintf(text, cap, "Allow: GET, HEAD, POST\r\n");
+    } else if (reason == ANSWER_UPGRADE_REQUIRED) {
+        len = snprintf(text, cap, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+    } else if (reason == ANSWER_RATE_LIMITED) {
+        uint32_t window_s =
+            d->rate.per_s > 0 ? (d->rate.burst + d->rate.per_s - 1) / d->rate.per_s : 1;
+        len = snprintf(text, cap,
+                       "Retry-After: %" PRIu32 "\r\nRateLimit-Policy: \"default\";q=%" PRIu32
+                       ";w=%" PRIu32 "\r\nRateLimit: \"default\";r=0;t=%" PRIu32 "\r\n",
+                       d->retry_after_s, d->rate.burst, window_s, d->reset_s);
+    } else if (d->retry_after_s > 0) {
+        len = snprintf(text, cap, "Retry-After: %" PRIu32 "\r\n", d->retry_after_s);
+    }
+    return len > 0 && (size_t)len < cap ? (size_t)len : 0;
+}
+
+int answer_format(struct buffer *out, const struct answer_context *c, enum answer_reason reason,
+                  const struct answer_details *d)
+{
+    char body[OWN_BODY_BYTES];
+    char head[OWN_HEAD_BYTES];
+    char limits[256];
+    int body_len =
+        snprintf(body, sizeof(body), "{\"error\":\"%s%s%s\",\"reason\":\"%s\",\"delivered\":%s}\n",
+                 reasons[reason].sentence, d->why != NULL ? ": " : "", d->why != NULL ? d->why : "",
+                 reasons[reason].word, delivered_text(d->delivered));
+    size_t limits_len = format_limits(limits, sizeof(limits), reason, d);
+    int head_len =
+        snprintf(head, sizeof(head),
+                 "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+                 "Cache-Control: no-store\r\n%.*s",
+                 reasons[reason].status, answer_phrase(reasons[reason].status), body_len,
+                 (int)limits_len, limits);
+    if (body_len < 0 || (size_t)body_len >= sizeof(body) || head_len < 0 ||
+        (size_t)head_len >= sizeof(head)) {
+        return ERROR_LIMIT;
+    }
+    int err = buffer_append(out, head, (size_t)head_len);
+    if (err == 0) {
+        err = append_common(out, c);
+    }
+    if (err == 0) {
+        err = append_text(out, "\r\n");
+    }
+    return err == 0 && !c->head_only ? buffer_append(out, body, (size_t)body_len) : err;
+}
+
+/* ---- a building's answers ---- */
+
+/* All buildings share the relay's origin in a browser's eyes, and the relay speaks for the
+ * connection: what would set state for the origin, or what the relay writes itself, is dropped. */
+static bool field_passes(struct span name)
+{
+    static const char *const dropped[] = {
+        "Content-Length",   "Date",
+        "X-Request-Id",     "Strict-Transport-Security",
+        "Set-Cookie",       "Set-Cookie2",
+        "Alt-Svc",          "Clear-Site-Data",
+        "WWW-Authenticate", "Authentication-Info",
+        "Public-Key-Pins",  "Service-Worker-Allowed",
+        "Expect-CT",        "NEL",
+        "Report-To",        "Server",
+    };
+    if (field_is_hop_by_hop(name)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+        if (span_equal_nocase(name, span_of(dropped[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int append_field(struct buffer *out, const struct head_field *f)
+{
+    uint8_t *room = NULL;
+    size_t len = f->name.len + f->value.len + 4;
+    int err = buffer_reserve(out, len, &room);
+    if (err < 0) {
+        return err;
+    }
+    memcpy(room, f->name.p, f->name.len);
+    room += f->name.len;
+    *room++ = ':';
+    *room++ = ' ';
+    if (f->value.len > 0) {
+        memcpy(room, f->value.p, f->value.len);
+    }
+    room += f->value.len;
+    *room++ = '\r';
+    *room = '\n';
+    buffer_commit(out, len);
+    return 0;
+}
+
+static int append_framing(struct buffer *out, const struct head_response *head,
+                          enum answer_framing framing)
+{
+    char text[64];
+    int len = 0;
+    switch (framing) {
+    case ANSWER_LENGTH:
+        len = snprintf(text, sizeof(text), "Content-Length: %" PRId64 "\r\n", head->body_bytes);
+        break;
+    case ANSWER_CHUNKED: return append_text(out, "Transfer-Encoding: chunked\r\n");
+    case ANSWER_NO_BODY:
+        /* HEAD and 304 may tell the length that a GET's body would have (RFC 9110 8.6). */
+        if (head->status == 204 || head->body_bytes <= 0) {
+            return 0;
+        }
+        len = snprintf(text, sizeof(text), "Content-Length: %" PRId64 "\r\n", head->body_bytes);
+        break;
+    case ANSWER_CLOSE:
+    default: return 0;
+    }
+    return buffer_append(out, text, (size_t)len);
+}
+
+int answer_format_head(struct buffer *out, const struct answer_context *c,
+                       const struct head_response *head, enum answer_framing framing)
+{
+    char line[80];
+    int len = snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", (unsigned)head->status,
+                       answer_phrase(head->status));
+    int err = buffer_append(out, line, (size_t)len);
+    for (size_t i = 0; i < head->n_fields && err == 0; i++) {
+        if (field_passes(head->fields[i].name)) {
+            err = append_field(out, &head->fields[i]);
+        }
+    }
+    if (err == 0) {
+        err = append_framing(out, head, framing);
+    }
+    if (err == 0) {
+        err = append_common(out, c);
+    }
+    return err == 0 ? append_text(out, "\r\n") : err;
+}

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One client's connection.
+ *
+ * Bytes go through `process`, which feeds the request and acts on each step: head complete ->
+ * admission (key, limits, path); request complete -> the exchange, or the relay's own answer. While
+ * an answer is awaited, further bytes wait in `rest`, and reading stops when that is full.
+ * session_done starts the next request; called from inside `process` it only sets the state, and
+ * the loop there goes on, so that no depth of pipelining becomes a depth of the stack.
+ *
+ * One deadline at a time: handshake, idle, head, body. While an exchange runs, the deadline is its
+ * own. Every way out ends in conn_close or conn_finish, and then in on_closed. */
+#include "relay/front/session.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/error.h"
+#include "proto/base/log.h"
+#include "relay/front/access.h"
+#include "relay/front/admission.h"
+#include "relay/front/exchange.h"
+#include "relay/front/redirect.h"
+#include "relay/tunnel/tunnel.h"
+#include "relay/worker.h"
+
+#define CONTINUE_TEXT "HTTP/1.1 100 Continue\r\n\r\n"
+
+static void process(struct session *s, const uint8_t *bytes, size_t len);
+
+static void set_deadline(struct session *s, uint32_t ms)
+{
+    wheel_set(&s->worker->wheel, &s->deadline, worker_now_ms(s->worker) + ms);
+}
+
+/* ---- requests come and go ---- */
+
+static struct request *take_request(struct worker *w)
+{
+    struct request *r = w->spare_request;
+    w->spare_request = NULL;
+    if (r == NULL) {
+        r = malloc(sizeof(*r));
+        if (r != NULL) {
+            request_init(r);
+        }
+    }
+    return r;
+}
+
+static void give_request(struct session *s)
+{
+    struct worker *w = s->worker;
+    struct request *r = s->request;
+    s->request = NULL;
+    if (r == NULL) {
+        return;
+    }
+    if (w->spare_request == NULL) {
+        request_reset(r);
+        w->spare_request = r;
+        return;
+    }
+    request_close(r);
+    free(r);
+}
+
+static void generate_id(struct session *s)
+{
+    struct worker *w = s->worker;
+    static const char digits[] = "0123456789abcdef";
+    uint64_t id = w->request_prefix + w->n_request_ids++;
+    for (int i = SESSION_ID_BYTES - 2; i >= 0; i--) {
+        s->id[i] = digits[id & 0xf];
+        id >>= 4;
+    }
+    s->id[SESSION_ID_BYTES - 1] = '\0';
+}
+
+struct span session_request_id(struct session *s)
+{
+    if (s->request != NULL && s->request->id.len > 0) {
+        return s->request->id;
+    }
+    if (s->id[0] == '\0') {
+        generate_id(s);
+    }
+    return (struct span){s->id, SESSION_ID_BYTES - 1};
+}
+
+static int begin_request(struct session *s)
+{
+    s->request = take_request(s->worker);
+    if (s->request == NULL) {
+        return ERROR_NOMEM;
+    }
+    s->request_us = clock_now_us();
+    s->id[0] = '\0';
+    s->key = 0;
+    s->server = 0;
+    s->serial[0] = '\0';
+    s->admitted = false;
+    s->forward_path = (struct span){NULL, 0};
+    memset(&s->result, 0, sizeof(s->result));
+    s->n_requests++;
+    s->state = SESSION_HEAD;
+    set_deadline(s, s->worker->settings.head_ms);
+    return 0;
+}
+
+/* ---- answers ---- */
+
+struct answer_context session_answer_context(struct session *s)
+{
+    const struct request *r = s->request;
+    bool parsed = r != NULL && r->state == REQUEST_COMPLETE;
+    bool keep = parsed && r->keep_alive && !s->close_after && !s->input_ended &&
+                s->n_requests < SESSION_REQUESTS_MAX && !s->worker->draining;
+    s->close_after = !keep;
+    return (struct answer_context){
+        .request_id = session_request_id(s),
+        .date = access_http_date(s->worker),
+        .keep_alive = keep,
+        .head_only = r != NULL && r->state != REQUEST_REFUSED && r->method == REQUEST_HEAD,
+        .is_tls = s->is_tls,
+        .minor = parsed ? r->minor : 1,
+    };
+}
+
+int session_write(struct session *s, const void *bytes, size_t len)
+{
+    int err = conn_write(s->conn, bytes, len);
+    if (err == 0) {
+        s->result.bytes += len;
+        metrics_add(&s->worker->metrics.bytes_to_clients, len);
+    }
+    return err;
+}
+
+size_t session_pending(const struct session *s)
+{
+    return conn_pending(s->conn);
+}
+
+void session_begin_answer(struct session *s, unsigned status)
+{
+    s->result.status = status;
+    s->state = SESSION_ANSWERING;
+}
+
+static void end_connection(struct session *s)
+{
+    s->state = SESSION_ENDING;
+    wheel_cancel(&s->deadline);
+    give_request(s);
+    conn_finish(s->conn);
+}
+
+static void go_idle(struct session *s)
+{
+    give_request(s);
+    s->state = SESSION_IDLE;
+    set_deadline(s, s->worker->settings.idle_ms);
+    if (s->rest.len == 0) {
+        conn_resume(s->conn);
+    }
+}
+
+/* Looks at what was read while the last answer was awaited. */
+static void process_rest(struct session *s)
+{
+    struct buffer waiting = s->rest;
+    buffer_init(&s->rest, SESSION_REST_BYTES_MAX);
+    process(s, buffer_bytes(&waiting), waiting.len);
+    buffer_close(&waiting);
+}
+
+void session_done(struct session *s)
+{
+    access_log(s);
+    metrics_count_answer(&s->worker->metrics, s->result.status, clock_now_us() - s->request_us);
+    if (s->close_after) {
+        end_connection(s);
+        return;
+    }
+    go_idle(s);
+    if (!s->processing && s->rest.len > 0) {
+        process_rest(s);
+    }
+}
+
+void session_answer(struct session *s, enum answer_reason reason, const struct answer_details *d)
+{
+    struct worker *w = s->worker;
+    struct answer_context c = session_answer_context(s);
+    s->result.status = answer_status(reason);
+    s->result.reason = answer_word(reason);
+    buffer_clear(&w->scratch);
+    if (answer_format(&w->scratch, &c, reason, d) < 0 ||
+        session_write(s, buffer_bytes(&w->scratch), w->scratch.len) < 0) {
+        s->close_after = true;
+    }
+    session_done(s);
+}
+
+void session_cut(struct session *s, enum answer_reason reason)
+{
+    s->result.reason = answer_word(reason);
+    s->result.cut = true;
+    access_log(s);
+    metrics_count_answer(&s->worker->metrics, s->result.status, clock_now_us() - s->request_us);
+    s->state = SESSION_ENDING;
+    wheel_cancel(&s->deadline);
+    conn_abort(s->conn);
+}
+
+void session_lost(struct session *s)
+{
+    if (s->state == SESSION_ENDING) {
+        return;
+    }
+    if (s->exchange != NULL) {
+        exchange_cancel(s->exchange);
+        s->result.status = 499; /* as nginx logs a client that went away */
+        s->result.reason = "client_gone";
+        access_log(s);
+    }
+    s->state = SESSION_ENDING;
+    wheel_cancel(&s->deadline);
+    conn_close(s->conn);
+}
+
+/* ---- steps of a request ---- */
+
+static void refuse(struct session *s)
+{
+    struct request *r = s->request;
+    struct answer_details d = {.delivered = HEAD_DELIVERED_NO, .why = r->why};
+    s->close_after = true;
+    switch (r->refusal) {
+    case REQUEST_BODY_TOO_LARGE: session_answer(s, ANSWER_BODY_TOO_LARGE, &d); return;
+    case REQUEST_LINE_TOO_LARGE: session_answer(s, ANSWER_LINE_TOO_LARGE, &d); return;
+    case REQUEST_HEAD_TOO_LARGE: session_answer(s, ANSWER_HEAD_TOO_LARGE, &d); return;
+    case REQUEST_EXPECTATION: session_answer(s, ANSWER_EXPECTATION_FAILED, &d); return;
+    case REQUEST_BAD:
+    case REQUEST_OK:
+    default: session_answer(s, ANSWER_BAD_REQUEST, &d); return;
+    }
+}
+
+/* The head is complete: is the request wanted at all? Answers it if not (the rest of its body is
+ * then not waited for). */
+static bool admit(struct session *s)
+{
+    if (s->admitted) {
+        return true;
+    }
+    s->admitted = true;
+    return s->is_redirect ? redirect_answer(s) : admission_admit(s);
+}
+
+static void begin_body(struct session *s, bool more_is_here)
+{
+    s->state = SESSION_BODY;
+    set_deadline(s, s->worker->settings.body_ms);
+    if (s->request->expects_continue && !more_is_here) {
+        (void)conn_write(s->conn, CONTINUE_TEXT, sizeof(CONTINUE_TEXT) - 1);
+    }
+}
+
+static void complete_request(struct session *s)
+{
+    s->state = SESSION_WAITING;
+    wheel_cancel(&s->deadline);
+    admission_dispatch(s);
+}
+
+/* Acts on the request's state after it was fed. */
+static void step(struct session *s, bool more_is_here)
+{
+    switch (s->request->state) {
+    case REQUEST_REFUSED: refuse(s); return;
+    case REQUEST_BODY:
+        if (s->state == SESSION_HEAD && admit(s)) {
+            begin_body(s, more_is_here);
+        }
+        return;
+    case REQUEST_COMPLETE:
+        if (admit(s)) {
+            complete_request(s);
+        }
+        return;
+    case REQUEST_LINE:
+    case REQUEST_FIELDS:
+    default: return;
+    }
+}
+
+static bool wants_bytes(const struct session *s)
+{
+    return s->state == SESSION_IDLE || s->state == SESSION_HEAD || s->state == SESSION_BODY;
+}
+
+/* Bytes that cannot be looked at yet. */
+static void keep_rest(struct session *s, const uint8_t *bytes, size_t len)
+{
+    conn_pause(s->conn);
+    if (buffer_append(&s->rest, bytes, len) < 0) {
+        session_lost(s);
+    }
+}
+
+static void forget(struct session *s)
+{
+    struct worker *w = s->worker;
+    wheel_cancel(&s->deadline);
+    list_remove(&s->node);
+    peers_disconnect(w->relay->peers, &s->peer);
+    metrics_subtract(&w->metrics.sessions_open, 1);
+    give_request(s);
+    buffer_close(&s->rest);
+    free(s);
+}
+
+/* Gives the connection and what was read behind the request to a tunnel, and is gone. */
+static void become_tunnel(struct session *s, struct span rest)
+{
+    struct worker *w = s->worker;
+    const struct directory_server *server = directory_find_server(w->reader, s->server);
+    if (server == NULL) {
+        session_lost(s);
+        return;
+    }
+    char address[SESSION_ADDRESS_BYTES];
+    session_format_address(s, address);
+    struct conn *c = s->conn;
+    forget(s);
+    (void)tunnel_open(w, c, server, address, rest);
+}
+
+static void process(struct session *s, const uint8_t *bytes, size_t len)
+{
+    size_t at = 0;
+    s->processing = true;
+    while (at < len && wants_bytes(s)) {
+        if (s->state == SESSION_IDLE && begin_request(s) < 0) {
+            session_lost(s);
+            break;
+        }
+        size_t used = 0;
+        request_feed(s->request, bytes + at, len - at, &used);
+        at += used;
+        step(s, at < len);
+    }
+    s->processing = false;
+    if (s->state == SESSION_UPGRADED) {
+        become_tunnel(s, (struct span){(const char *)bytes + at, len - at});
+        return;
+    }
+    bool waiting = s->state == SESSION_WAITING || s->state == SESSION_ANSWERING;
+    if (at < len && waiting) {
+        keep_rest(s, bytes + at, len - at);
+    }
+    if (s->input_ended && wants_bytes(s)) {
+        session_lost(s);
+    }
+}
+
+/* ---- the connection ---- */
+
+static void on_open(struct conn *c)
+{
+    struct session *s = c->user;
+    metrics_add(&s->worker->metrics.tls_handshakes, 1);
+    s->state = SESSION_IDLE;
+    set_deadline(s, s->worker->settings.head_ms);
+}
+
+static void on_read(struct conn *c, const uint8_t *bytes, size_t len)
+{
+    struct session *s = c->user;
+    if (s->state == SESSION_WAITING || s->state == SESSION_ANSWERING) {
+        keep_rest(s, bytes, len);
+        return;
+    }
+    process(s, bytes, len);
+}
+
+static void on_end(struct conn *c, enum conn_end end)
+{
+    struct session *s = c->user;
+    if (end == CONN_END_TLS && s->state == SESSION_HANDSHAKE) {
+        metrics_add(&s->worker->metrics.tls_failures, 1);
+    }
+    bool half = end == CONN_END_CLEAN && s->exchange != NULL;
+    if (!half) {
+        session_lost(s);
+        return;
+    }
+    s->input_ended = true;
+    s->close_after = true;
+    exchange_half_close(s->exchange);
+}
+
+static void on_drain(struct conn *c)
+{
+    struct session *s = c->user;
+    if (s->exchange != NULL) {
+        exchange_on_drain(s->exchange);
+    }
+}
+
+static void on_closed(struct conn *c)
+{
+    struct session *s = c->user;
+    session_lost(s);
+    atomic_fetch_sub(&s->worker->relay->n_connections, 1);
+    free(c);
+    forget(s);
+}
+
+static const struct conn_callbacks callbacks = {
+    .on_open = on_open,
+    .on_read = on_read,
+    .on_end = on_end,
+    .on_drain = on_drain,
+    .on_closed = on_closed,
+};
+
+static void on_deadline(struct wheel_timer *t)
+{
+    struct session *s = LIST_ITEM(t, struct session, deadline);
+    if (s->state == SESSION_HEAD || s->state == SESSION_BODY) {
+        struct answer_details d = {.delivered = HEAD_DELIVERED_NO};
+        s->close_after = true;
+        session_answer(s, ANSWER_CLIENT_TIMEOUT, &d);
+        return;
+    }
+    session_lost(s);
+}
+
+int session_open(struct worker *w, int fd, const struct sockaddr_storage *address,
+                 const struct peer_address *peer, bool is_tls, bool is_redirect)
+{
+    struct session *s = calloc(1, sizeof(*s));
+    struct conn *c = malloc(sizeof(*c));
+    if (s == NULL || c == NULL) {
+        close(fd);
+        goto fail;
+    }
+    s->worker = w;
+    s->is_tls = is_tls;
+    s->is_redirect = is_redirect;
+    s->peer = *peer;
+    s->address = *address;
+    s->conn = c;
+    s->state = is_tls ? SESSION_HANDSHAKE : SESSION_IDLE;
+    buffer_init(&s->rest, SESSION_REST_BYTES_MAX);
+    wheel_timer_init(&s->deadline, on_deadline);
+    list_push(&w->sessions, &s->node);
+    SSL_CTX *tls = is_tls ? tls_server_context(w->tls) : NULL;
+    if (conn_open(c, &w->io, fd, tls, &callbacks, s) < 0) {
+        list_remove(&s->node);
+        goto fail;
+    }
+    set_deadline(s, is_tls ? w->settings.handshake_ms : w->settings.head_ms);
+    metrics_add(&w->metrics.sessions_open, 1);
+    return 0;
+
+fail:
+    free(c);
+    free(s);
+    peers_disconnect(w->relay->peers, peer);
+    atomic_fetch_sub(&w->relay->n_connections, 1);
+    return ERROR_NOMEM;
+}
+
+void session_upgrade(struct session *s)
+{
+    s->state = SESSION_UPGRADED;
+    wheel_cancel(&s->deadline);
+}
+
+bool session_still_allowed(struct session *s)
+{
+    struct directory_reader *reader = s->worker->reader;
+    return directory_key_usable(reader, s->key, s->worker->now_s);
+}
+
+void session_retire(struct session *s)
+{
+    if (s->state == SESSION_IDLE || s->state == SESSION_HANDSHAKE) {
+        session_lost(s);
+    } else {
+        s->close_after = true;
+    }
+}
+
+void session_kill(struct session *s)
+{
+    session_lost(s);
+}
+
+void session_format_address(const struct session *s, char text[SESSION_ADDRESS_BYTES])
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (s->address.ss_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, &s->address, sizeof(in6));
+        (void)inet_ntop(AF_INET6, &in6.sin6_addr, host, sizeof(host));
+        (void)snprintf(text, SESSION_ADDRESS_BYTES, "[%s]:%u", host, ntohs(in6.sin6_port));
+        return;
+    }
+    struct sockaddr_in in;
+    memcpy(&in, &s->address, sizeof(in));
+    (void)inet_ntop(AF_INET, &in.sin_addr, host, sizeof(host));
+    (void)snprintf(text, SESSION_ADDRESS_BYTES, "%s:%u", host, ntohs(in.sin_port));
+}

@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `thinknx-relay serve`. The main thread puts all together, then takes signals on a loop of its
+ * own: TERM and INT drain (a second one ends at once), HUP reloads. Certificates are looked at
+ * every few seconds and reloaded when their files have changed. */
+#include "relay/serve.h"
+
+#include <getopt.h>
+#include <openssl/rand.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+#include "proto/base/secret.h"
+#include "relay/addresses.h"
+#include "relay/config.h"
+#include "relay/exit_codes.h"
+#include "relay/worker.h"
+
+/* How often certificate files are looked at. */
+#define CERTIFICATE_LOOK_MS 5000
+/* After the drain's limit everything is cut; a process that has not ended so much later is stuck.
+ */
+#define STUCK_MS 5000
+/* Upper bound of the default number of workers (docs/decisions.md: measured). */
+#define WORKERS_DEFAULT_MAX 4
+
+struct serve {
+    struct relay_config config;
+    const char *config_path;
+    struct relay relay;
+    uint8_t ticket_key[TLS_TICKET_KEY_BYTES];
+    uint64_t certificates_stamp; /* of the files that are in use */
+    uv_loop_t loop;
+    uv_signal_t on_term;
+    uv_signal_t on_int;
+    uv_signal_t on_hup;
+    uv_timer_t look;
+    uv_timer_t limit;
+    uv_async_t worker_end;
+    unsigned n_stops; /* TERM and INT so far */
+};
+
+/* ---- settings ---- */
+
+static struct settings settings_of(const struct relay_config *c)
+{
+    struct settings s = {
+        .key_rate = {c->key_rate, c->key_burst},
+        .command_rate = {c->set_rate, c->set_burst},
+        .refused_rate = {c->refused_rate, c->refused_burst},
+        .connections = c->connections,
+        .connections_per_address = c->connections_per_address,
+        .in_flight_per_server = c->in_flight_per_server,
+        .parked = c->parked,
+        .handshake_ms = c->handshake_ms,
+        .head_ms = c->head_ms,
+        .body_ms = c->body_ms,
+        .idle_ms = c->idle_ms,
+        .write_ms = c->write_ms,
+        .server_ms = c->server_ms,
+        .server_fb_ms = c->server_fb_ms,
+        .offline_grace_ms = c->offline_grace_ms,
+        .drain_ms = c->drain_ms,
+        .ping_idle_ms = c->ping_idle_ms,
+        .reply_deadline_ms = c->reply_deadline_ms,
+        .probe_ms = c->probe_ms,
+    };
+    (void)snprintf(s.public_url, sizeof(s.public_url), "%s", c->public_url);
+    return s;
+}
+
+static unsigned worker_count(uint32_t configured)
+{
+    if (configured > 0) {
+        return configured < REF_WORKERS_MAX ? configured : REF_WORKERS_MAX;
+    }
+    unsigned cores = uv_available_parallelism();
+    if (cores <= 2) {
+        return 1;
+    }
+    return cores / 2 < WORKERS_DEFAULT_MAX ? cores / 2 : WORKERS_DEFAULT_MAX;
+}
+
+/* ---- certificates ---- */
+
+/* Changes when any of the files is replaced or written. */
+static uint64_t stamp_of(const struct relay_config *c)
+{
+    uint64_t stamp = 0;
+    for (size_t i = 0; i < c->certificates.n_values; i++) {
+        const char *const files[] = {c->certificates.values[i], c->private_keys.values[i]};
+        for (size_t k = 0; k < 2; k++) {
+            struct stat st;
+            if (stat(files[k], &st) == 0) {
+                uint64_t parts[] = {(uint64_t)st.st_ino, (uint64_t)st.st_mtim.tv_sec,
+                                    (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_size, stamp};
+                stamp = map_hash(parts, sizeof(parts));
+            }
+        }
+    }
+    return stamp;
+}
+
+static int load_certificates(const struct serve *s, const struct relay_config *c,
+                             struct tls_server **tls, struct error_text *e)
+{
+    struct tls_pair pairs[CONF_VALUES_MAX];
+    for (size_t i = 0; i < c->certificates.n_values; i++) {
+        pairs[i] = (struct tls_pair){c->certificates.values[i], c->private_keys.values[i]};
+    }
+    return tls_server_new(pairs, c->certificates.n_values, s->ticket_key, tls, e);
+}
+
+/* A context for every worker, or for none. */
+static int load_for_workers(const struct serve *s, const struct relay_config *c,
+                            struct tls_server *tls[REF_WORKERS_MAX], struct error_text *e)
+{
+    unsigned n = c->certificates.n_values > 0 ? s->relay.n_workers : 0;
+    for (unsigned i = 0; i < n; i++) {
+        int err = load_certificates(s, c, &tls[i], e);
+        if (err < 0) {
+            while (i > 0) {
+                tls_server_free(tls[--i]);
+            }
+            return err;
+        }
+    }
+    return 0;
+}
+
+static void hand_over(struct serve *s, struct tls_server *tls[REF_WORKERS_MAX])
+{
+    pthread_mutex_lock(&s->relay.reload_lock);
+    for (unsigned i = 0; i < s->relay.n_workers; i++) {
+        tls_server_free(s->relay.workers[i].next_tls);
+        s->relay.workers[i].next_tls = tls[i];
+    }
+    pthread_mutex_unlock(&s->relay.reload_lock);
+    struct link_message *m = link_message_new(LINK_RELOAD, 0);
+    if (m != NULL) {
+        worker_broadcast(&s->relay, m);
+    }
+}
+
+static void reload_certificates(struct serve *s)
+{
+    struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
+    struct error_text e;
+    s->certificates_stamp = stamp_of(&s->config);
+    if (load_for_workers(s, &s->config, tls, &e) < 0) {
+        log_event(LOG_LEVEL_ERROR, "new certificate refused, the old one stays",
+                  log_text("reason", e.text));
+        return;
+    }
+    hand_over(s, tls);
+    log_event(LOG_LEVEL_INFO, "certificates reloaded",
+              log_uint("files", s->config.certificates.n_values));
+}
+
+static void on_look(uv_timer_t *timer)
+{
+    struct serve *s = timer->data;
+    if (stamp_of(&s->config) != s->certificates_stamp) {
+        reload_certificates(s);
+    }
+    (void)sd_notify(0, "WATCHDOG=1");
+}
+
+/* ---- reload ---- */
+
+static bool same_list(const struct conf_list *a, const struct conf_list *b)
+{
+    if (a->n_values != b->n_values) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_values; i++) {
+        if (strcmp(a->values[i], b->values[i]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void say_what_stays(const struct relay_config *now, const struct relay_config *new)
+{
+    const struct {
+        const char *name;
+        bool same;
+    } rows[] = {
+        {"[relay] database", strcmp(now->database, new->database) == 0},
+        {"[relay] workers", now->workers == new->workers},
+        {"[https] listen", same_list(&now->https_listen, &new->https_listen)},
+        {"[https] plain_listen", same_list(&now->plain_listen, &new->plain_listen)},
+        {"[http] listen", same_list(&now->http_listen, &new->http_listen)},
+        {"[admin] listen", same_list(&now->admin_listen, &new->admin_listen)},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (!rows[i].same) {
+            log_event(LOG_LEVEL_WARN, "this setting changes only with a restart",
+                      log_text("setting", rows[i].name));
+        }
+    }
+}
+
+static void reload(struct serve *s)
+{
+    struct relay_config new;
+    struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
+    struct error_text e;
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_us());
+    int err = relay_config_read(s->config_path, &new, &e);
+    if (err == 0) {
+        err = load_for_workers(s, &new, tls, &e);
+        if (err < 0) {
+            relay_config_free(&new);
+        }
+    }
+    if (err < 0) {
+        log_event(LOG_LEVEL_ERROR, "new configuration refused, the old one stays",
+                  log_text("reason", e.text));
+        (void)sd_notify(0, "READY=1");
+        return;
+    }
+    say_what_stays(&s->config, &new);
+    log_set_level((enum log_level) new.log_level);
+    log_set_format((enum log_format) new.log_format);
+    pthread_mutex_lock(&s->relay.reload_lock);
+    s->relay.settings = settings_of(&new);
+    pthread_mutex_unlock(&s->relay.reload_lock);
+    hand_over(s, tls);
+    relay_config_free(&s->config);
+    s->config = new;
+    s->certificates_stamp = stamp_of(&s->config);
+    log_event(LOG_LEVEL_INFO, "configuration reloaded", log_text("file", s->config_path));
+    (void)sd_notify(0, "READY=1");
+}
+
+/* ---- signals ---- */
+
+static void broadcast(struct serve *s, enum link_kind kind)
+{
+    struct link_message *m = link_message_new(kind, 0);
+    if (m == NULL) {
+        abort(); /* without a few bytes not even an orderly end is possible */
+    }
+    worker_broadcast(&s->relay, m);
+}
+
+static void on_limit(uv_timer_t *timer)
+{
+    struct serve *s = timer->data;
+    if (s->n_stops > 1) {
+        log_event(LOG_LEVEL_ERROR, "workers do not end, giving up", log_uint("ms", STUCK_MS));
+        _exit(EXIT_CODE_FAILURE);
+    }
+    s->n_stops = 2;
+    log_event(LOG_LEVEL_WARN, "drain limit reached, cutting what is left", log_uint("stops", 2));
+    broadcast(s, LINK_STOP);
+    uv_timer_start(&s->limit, on_limit, STUCK_MS, 0);
+}
+
+static void on_stop_signal(uv_signal_t *signal, int number)
+{
+    struct serve *s = signal->data;
+    s->n_stops++;
+    (void)sd_notify(0, "STOPPING=1");
+    if (s->n_stops == 1) {
+        log_event(LOG_LEVEL_INFO, "draining", log_int("signal", number),
+                  log_uint("limit_ms", s->relay.settings.drain_ms));
+        broadcast(s, LINK_DRAIN);
+        uv_timer_start(&s->limit, on_limit, s->relay.settings.drain_ms, 0);
+        return;
+    }
+    broadcast(s, LINK_STOP);
+    uv_timer_start(&s->limit, on_limit, STUCK_MS, 0);
+}
+
+static void on_hup(uv_signal_t *signal, int number)
+{
+    (void)number;
+    reload(signal->data);
+}
+
+static bool all_ended(struct serve *s)
+{
+    for (unsigned i = 0; i < s->relay.n_workers; i++) {
+        if (!atomic_load(&s->relay.workers[i].ended)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void close_handles(struct serve *s)
+{
+    uv_handle_t *const handles[] = {
+        (uv_handle_t *)&s->on_term, (uv_handle_t *)&s->on_int, (uv_handle_t *)&s->on_hup,
+        (uv_handle_t *)&s->look,    (uv_handle_t *)&s->limit,  (uv_handle_t *)&s->worker_end,
+    };
+    for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
+        if (!uv_is_closing(handles[i])) {
+            uv_close(handles[i], NULL);
+        }
+    }
+}
+
+static void on_worker_end(uv_async_t *async)
+{
+    struct serve *s = async->data;
+    if (all_ended(s)) {
+        close_handles(s);
+    }
+}
+
+/* ---- set up and down ---- */
+
+/* Told from the store's thread. */
+static void on_server_changed(void *user, int64_t server)
+{
+    struct relay *relay = user;
+    if (!atomic_load(&relay->running)) {
+        return;
+    }
+    struct link_message *m = link_message_new(LINK_SERVER, 0);
+    if (m != NULL) {
+        m->server = server;
+        worker_broadcast(relay, m);
+    }
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int open_workers(struct serve *s, struct error_text *e)
+{
+    struct relay *relay = &s->relay;
+    relay->workers = calloc(relay->n_workers, sizeof(*relay->workers));
+    if (relay->workers == NULL) {
+        return error_set(e, ERROR_NOMEM, "out of memory");
+    }
+    for (unsigned i = 0; i < relay->n_workers; i++) {
+        int err = worker_init(&relay->workers[i], relay, i, e);
+        if (err < 0) {
+            return err;
+        }
+    }
+    struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
+    int err = load_for_workers(s, &s->config, tls, e);
+    for (unsigned i = 0; i < relay->n_workers && err == 0; i++) {
+        relay->workers[i].tls = tls[i];
+    }
+    return err;
+}
+
+static void open_loop(struct serve *s)
+{
+    uv_loop_init(&s->loop);
+    uv_signal_init(&s->loop, &s->on_term);
+    uv_signal_init(&s->loop, &s->on_int);
+    uv_signal_init(&s->loop, &s->on_hup);
+    uv_timer_init(&s->loop, &s->look);
+    uv_timer_init(&s->loop, &s->limit);
+    uv_async_init(&s->loop, &s->worker_end, on_worker_end);
+    s->on_term.data = s;
+    s->on_int.data = s;
+    s->on_hup.data = s;
+    s->look.data = s;
+    s->limit.data = s;
+    s->worker_end.data = s;
+    s->relay.on_worker_end = &s->worker_end;
+    uv_signal_start(&s->on_term, on_stop_signal, SIGTERM);
+    uv_signal_start(&s->on_int, on_stop_signal, SIGINT);
+    uv_signal_start(&s->on_hup, on_hup, SIGHUP);
+    uv_timer_start(&s->look, on_look, CERTIFICATE_LOOK_MS, CERTIFICATE_LOOK_MS);
+}
+
+static void close_loop(struct serve *s)
+{
+    close_handles(s);
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    if (uv_loop_close(&s->loop) < 0) {
+        abort();
+    }
+}
+
+static int open_relay(struct serve *s, struct error_text *e)
+{
+    struct relay *relay = &s->relay;
+    struct store_events events = {on_server_changed, relay};
+    relay->settings = settings_of(&s->config);
+    relay->n_workers = worker_count(s->config.workers);
+    relay->started_ms = clock_now_ms();
+    relay->started_s = clock_wall_s();
+    (void)snprintf(relay->software, sizeof(relay->software), "thinknx-relay/%s", TNX_VERSION);
+    if (pthread_mutex_init(&relay->reload_lock, NULL) != 0 ||
+        RAND_bytes(s->ticket_key, sizeof(s->ticket_key)) != 1) {
+        return error_set(e, ERROR_INTERNAL, "no randomness");
+    }
+    relay->peers = peers_new(s->config.connections);
+    if (relay->peers == NULL) {
+        return error_set(e, ERROR_NOMEM, "out of memory");
+    }
+    int err = store_open(s->config.database, &events, &relay->store, e);
+    if (err == 0) {
+        err = store_set_public_url(relay->store, s->config.public_url);
+    }
+    return err;
+}
+
+static int start(struct serve *s, struct error_text *e)
+{
+    int err = open_workers(s, e);
+    atomic_store(&s->relay.running, err == 0);
+    if (err == 0) {
+        err = addresses_open(&s->relay, &s->config, e);
+    }
+    if (err == 0) {
+        err = addresses_announce(&s->relay, &s->config, e);
+    }
+    for (unsigned i = 0; i < s->relay.n_workers && err == 0; i++) {
+        err = worker_start(&s->relay.workers[i]);
+    }
+    return err;
+}
+
+static void close_relay(struct serve *s)
+{
+    struct relay *relay = &s->relay;
+    for (unsigned i = 0; i < relay->n_workers && relay->workers != NULL; i++) {
+        worker_join(&relay->workers[i]);
+    }
+    atomic_store(&relay->running, false);
+    for (unsigned i = 0; i < relay->n_workers && relay->workers != NULL; i++) {
+        worker_close(&relay->workers[i]);
+    }
+    if (relay->store != NULL) {
+        store_close(relay->store);
+    }
+    free(relay->workers);
+    peers_free(relay->peers);
+    secret_cleanse(s->ticket_key, sizeof(s->ticket_key));
+}
+
+static int run(struct serve *s)
+{
+    struct error_text e = {""};
+    log_event(LOG_LEVEL_INFO, "starting", log_text("version", TNX_VERSION),
+              log_text("config", s->config_path));
+    int err = open_relay(s, &e);
+    open_loop(s);
+    if (err == 0) {
+        err = start(s, &e);
+    }
+    if (err == 0) {
+        s->certificates_stamp = stamp_of(&s->config);
+        log_event(LOG_LEVEL_INFO, "ready", log_uint("workers", s->relay.n_workers),
+                  log_text("public_url", s->config.public_url));
+        (void)sd_notify(0, "READY=1");
+        uv_run(&s->loop, UV_RUN_DEFAULT);
+        log_event(LOG_LEVEL_INFO, "stopped", log_uint("signals", s->n_stops));
+    } else {
+        log_event(LOG_LEVEL_ERROR, "cannot start", log_text("reason", e.text));
+    }
+    close_relay(s);
+    close_loop(s);
+    if (err == 0) {
+        return EXIT_CODE_OK;
+    }
+    return err == ERROR_CONFIG ? EXIT_CODE_CONFIG : EXIT_CODE_FAILURE;
+}
+
+/* ---- commands ---- */
+
+static const char *config_option(int argc, char **argv, const char *usage, int *code)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const char *path = CONFIG_DEFAULT_PATH;
+    int option = 0;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        if (option == 'c') {
+            path = optarg;
+            continue;
+        }
+        (void)fputs(usage, option == 'h' ? stdout : stderr);
+        *code = option == 'h' ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
+        return NULL;
+    }
+    if (optind < argc) {
+        (void)fprintf(stderr, "thinknx-relay %s: unknown argument \"%s\"\n", argv[0], argv[optind]);
+        *code = EXIT_CODE_CONFIG;
+        return NULL;
+    }
+    return path;
+}
+
+static int read_config(const char *path, struct relay_config *c)
+{
+    struct error_text e = {""};
+    int err = relay_config_read(path, c, &e);
+    if (err < 0) {
+        (void)fprintf(stderr, "thinknx-relay: %s\n", e.text);
+    }
+    return err;
+}
+
+int serve_main(int argc, char **argv)
+{
+    int code = EXIT_CODE_OK;
+    const char *path = config_option(argc, argv,
+                                     "usage: thinknx-relay serve [--config FILE]\n\n"
+                                     "Runs the relay in the foreground and logs to stderr.\n"
+                                     "SIGTERM drains and ends, SIGHUP reloads.\n",
+                                     &code);
+    if (path == NULL) {
+        return code;
+    }
+    struct serve *s = calloc(1, sizeof(*s));
+    if (s == NULL || read_config(path, &s->config) < 0) {
+        free(s);
+        return EXIT_CODE_CONFIG;
+    }
+    s->config_path = path;
+    secret_harden_process();
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    log_set_level((enum log_level)s->config.log_level);
+    log_set_format((enum log_format)s->config.log_format);
+    code = run(s);
+    relay_config_free(&s->config);
+    free(s);
+    return code;
+}
+
+int serve_check(int argc, char **argv)
+{
+    int code = EXIT_CODE_OK;
+    const char *path = config_option(argc, argv,
+                                     "usage: thinknx-relay check [--config FILE]\n\n"
+                                     "Checks the configuration and reads the certificates.\n",
+                                     &code);
+    struct relay_config c;
+    if (path == NULL) {
+        return code;
+    }
+    if (read_config(path, &c) < 0) {
+        return EXIT_CODE_CONFIG;
+    }
+    struct serve s = {.config_path = path};
+    struct error_text e = {""};
+    struct tls_server *tls = NULL;
+    int err = c.certificates.n_values > 0 ? load_certificates(&s, &c, &tls, &e) : 0;
+    if (err < 0) {
+        (void)fprintf(stderr, "thinknx-relay: %s: %s\n", path, e.text);
+    } else {
+        (void)printf("%s: configuration ok\n", path);
+    }
+    tls_server_free(tls);
+    relay_config_free(&c);
+    return err < 0 ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+}

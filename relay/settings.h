@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the workers need of the configuration: one immutable object, replaced as a whole by a
+ * reload. */
+#ifndef RELAY_SETTINGS_H
+#define RELAY_SETTINGS_H
+
+#include <stdint.h>
+
+#include "proto/base/bucket.h"
+
+/* Longest `https://host:port` of public_url, with NUL. */
+#define SETTINGS_URL_BYTES 300
+
+struct settings {
+    char public_url[SETTINGS_URL_BYTES]; /* without a slash at the end */
+
+    struct bucket_rate key_rate;     /* of a key without its own */
+    struct bucket_rate command_rate; /* of a building without its own; per_s 0 = no limit */
+    struct bucket_rate refused_rate; /* refused keys per client address; per_s 0 = no limit */
+    uint32_t connections;
+    uint32_t connections_per_address;
+    uint32_t in_flight_per_server;
+    uint32_t parked; /* requests that may wait for a tunnel, per worker */
+
+    uint32_t handshake_ms; /* TLS */
+    uint32_t head_ms;      /* a whole request head */
+    uint32_t body_ms;      /* a whole request body */
+    uint32_t idle_ms;      /* between requests */
+    uint32_t write_ms;     /* without the client taking a byte of an answer */
+    uint32_t server_ms;    /* for an answer of a building */
+    uint32_t server_fb_ms; /* the same with `fb` */
+    uint32_t offline_grace_ms;
+    uint32_t drain_ms;     /* for what is in flight at SIGTERM */
+    uint32_t ping_idle_ms; /* tunnel */
+    uint32_t reply_deadline_ms;
+    uint32_t probe_ms; /* between end-to-end probes of a building; 0 = none */
+};
+
+#endif

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store thread. Each turn it does the jobs that wait (audit rows together in one transaction),
+ * looks for changes, writes back some last-used times, and frees what the workers have left.
+ *
+ * What can go wrong is the database: full, read-only, locked, damaged. Then the jobs fail one by
+ * one (an audit row that cannot be written is logged instead), the directory stays as it is, and
+ * the next turn tries again. That is logged when it begins and when it ends, not in between. */
+#include "relay/store/store.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/list.h"
+#include "proto/base/log.h"
+#include "proto/base/secret.h"
+#include "relay/store/audit.h"
+#include "relay/store/control.h"
+#include "relay/store/database.h"
+#include "relay/store/directory_write.h"
+#include "relay/store/keys.h"
+#include "relay/store/refresh.h"
+
+/* Last-used times per transaction: a few milliseconds, so that a revocation need not wait. */
+#define USES_PER_TURN 2000
+
+/* Old audit rows are looked for this often, and so many dropped at a time. */
+#define PRUNE_MS       60000
+#define PRUNE_ROWS_MAX 1000
+
+/* Largest body of a control call (PROTOCOL.md). */
+#define CALL_BYTES_MAX 16384
+
+enum job_kind { JOB_AUDIT, JOB_CALL };
+
+struct job {
+    struct list node;
+    enum job_kind kind;
+    struct audit_row row; /* JOB_AUDIT */
+    int64_t server_id;    /* JOB_CALL, and all that follow */
+    uint16_t op;
+    void (*done)(void *user, uint16_t status, struct span body);
+    void *user;
+    size_t len;
+    char body[];
+};
+
+struct store {
+    struct database *db;
+    struct directory *directory;
+    struct directory_reader *reader; /* the thread's own, to look servers up for calls */
+    struct refresh refresh;
+    struct store_events events;
+    char *public_url; /* owned; NULL = unknown */
+    pthread_t thread;
+    pthread_mutex_t lock; /* of the three that follow */
+    pthread_cond_t wake;
+    struct list jobs;
+    size_t n_jobs;
+    bool stopping;
+    uint64_t next_poll_ms; /* the thread's, as all that follow but the counters */
+    uint64_t next_uses_ms;
+    uint64_t next_prune_ms;
+    bool writing_uses; /* a batch of last-used times is under way */
+    _Atomic uint64_t n_refreshes;
+    _Atomic uint64_t n_failures;
+    _Atomic uint64_t n_dropped;
+    _Atomic bool healthy;
+};
+
+static void on_server(void *user, int64_t server_id)
+{
+    struct store *s = user;
+    if (s->events.on_server != NULL) {
+        s->events.on_server(s->events.user, server_id);
+    }
+}
+
+/* Counts and logs how an operation went. */
+static void note_result(struct store *s, const char *what, int rc, const struct error_text *e)
+{
+    if (rc == 0) {
+        if (!atomic_exchange(&s->healthy, true)) {
+            log_event(LOG_LEVEL_INFO, "store works again", log_text("operation", what));
+        }
+        return;
+    }
+    (void)atomic_fetch_add(&s->n_failures, 1);
+    if (atomic_exchange(&s->healthy, false)) {
+        log_event(LOG_LEVEL_ERROR, "store fails", log_text("operation", what),
+                  log_text("reason", e->text));
+    }
+}
+
+/* Jobs */
+
+static void log_row(const struct audit_row *row)
+{
+    log_event(LOG_LEVEL_WARN, "audit row not stored", log_text("who", row->who),
+              log_text("what", row->what), log_text("object", row->object),
+              log_bool("refused", row->refused), log_text("detail", row->detail));
+}
+
+/* Writes the rows at the head of the list up to the first job of another kind. */
+static int add_rows(struct store *s, struct list *jobs, struct error_text *e)
+{
+    int rc = database_begin(s->db, e);
+    if (rc != 0) {
+        return rc;
+    }
+    for (struct list *node = jobs->next; rc == 0 && node != jobs; node = node->next) {
+        const struct job *job = LIST_ITEM(node, struct job, node);
+        if (job->kind != JOB_AUDIT) {
+            break;
+        }
+        rc = audit_add(s->db, &job->row, e);
+    }
+    return database_end(s->db, rc, e);
+}
+
+static struct job *first_job(const struct list *jobs)
+{
+    struct list *node = list_first(jobs);
+    return node == NULL ? NULL : LIST_ITEM(node, struct job, node);
+}
+
+static void do_audits(struct store *s, struct list *jobs)
+{
+    struct error_text e = {""};
+    int rc = add_rows(s, jobs, &e);
+
+    note_result(s, "audit", rc, &e);
+    for (struct job *job = first_job(jobs); job != NULL && job->kind == JOB_AUDIT;
+         job = first_job(jobs)) {
+        list_remove(&job->node);
+        if (rc != 0) {
+            log_row(&job->row);
+        }
+        free(job);
+    }
+}
+
+static void poll_changes(struct store *s, bool own)
+{
+    struct error_text e = {""};
+    bool refreshed = false;
+    int rc = refresh_poll(&s->refresh, own, clock_wall_s(), &refreshed, &e);
+
+    if (refreshed) {
+        (void)atomic_fetch_add(&s->n_refreshes, 1);
+    }
+    if (rc != 0 || refreshed) {
+        note_result(s, "refresh", rc, &e);
+    }
+}
+
+static void do_call(struct store *s, struct job *job)
+{
+    struct buffer answer;
+    const struct directory_server *server = directory_find_server(s->reader, job->server_id);
+
+    buffer_init(&answer, CONTROL_ANSWER_BYTES);
+    uint16_t status =
+        (uint16_t)control_call(s->db, server, s->public_url, job->op,
+                               (struct span){job->body, job->len}, clock_wall_s(), &answer);
+    directory_leave(s->reader);
+    /* First live, then told. */
+    poll_changes(s, true);
+    job->done(job->user, status, (struct span){(const char *)buffer_bytes(&answer), answer.len});
+    if (answer.data != NULL) {
+        secret_cleanse(answer.data, answer.cap);
+    }
+    buffer_close(&answer);
+    free(job);
+}
+
+static void do_jobs(struct store *s, struct list *jobs)
+{
+    for (struct job *job = first_job(jobs); job != NULL; job = first_job(jobs)) {
+        switch (job->kind) {
+        case JOB_AUDIT: do_audits(s, jobs); break;
+        case JOB_CALL:
+            list_remove(&job->node);
+            do_call(s, job);
+            break;
+        }
+    }
+}
+
+/* Duties that come round */
+
+struct uses {
+    struct store *store;
+    int rc;
+    struct error_text e;
+};
+
+static void note_use(void *user, int64_t key_id, int64_t used_s)
+{
+    struct uses *u = user;
+    if (u->rc == 0) {
+        u->rc = keys_note_use(u->store->db, key_id, used_s, &u->e);
+    }
+}
+
+/* Writes some of the last-used times; true if there are more. What cannot be written is forgotten
+ * until the key's next use. */
+static bool write_uses(struct store *s, size_t n_max)
+{
+    struct uses u = {.store = s};
+
+    if (!directory_has_used(s->directory)) {
+        return false;
+    }
+    u.rc = database_begin(s->db, &u.e);
+    if (u.rc != 0) {
+        note_result(s, "last-used times", u.rc, &u.e);
+        return false;
+    }
+    bool more = directory_visit_used(s->directory, n_max, note_use, &u);
+    u.rc = database_end(s->db, u.rc, &u.e);
+    note_result(s, "last-used times", u.rc, &u.e);
+    return more && u.rc == 0;
+}
+
+static void write_due_uses(struct store *s, uint64_t now_ms)
+{
+    if (now_ms >= s->next_uses_ms) {
+        s->next_uses_ms = now_ms + STORE_LAST_USED_MS;
+        s->writing_uses = true;
+    }
+    if (s->writing_uses) {
+        s->writing_uses = write_uses(s, USES_PER_TURN);
+    }
+}
+
+static void prune_audit(struct store *s, uint64_t now_ms)
+{
+    struct error_text e = {""};
+    int64_t n = 0;
+
+    if (now_ms < s->next_prune_ms) {
+        return;
+    }
+    s->next_prune_ms = now_ms + PRUNE_MS;
+    int rc = audit_prune(s->db, clock_wall_s() - AUDIT_KEEP_S, PRUNE_ROWS_MAX, &n, &e);
+    if (rc != 0 || n > 0) {
+        note_result(s, "audit", rc, &e);
+    }
+}
+
+static void do_duties(struct store *s)
+{
+    uint64_t now_ms = clock_now_ms();
+
+    if (now_ms >= s->next_poll_ms) {
+        s->next_poll_ms = now_ms + STORE_POLL_MS;
+        poll_changes(s, false);
+        write_due_uses(s, now_ms);
+        prune_audit(s, now_ms);
+    }
+    directory_reclaim(s->directory);
+}
+
+/* The thread */
+
+static struct timespec deadline(uint64_t at_ms)
+{
+    return (struct timespec){.tv_sec = (time_t)(at_ms / 1000),
+                             .tv_nsec = (long)(at_ms % 1000) * 1000000};
+}
+
+/* Waits for jobs, the next duty or the end; moves all jobs to `jobs`. True = end. */
+static bool take_jobs(struct store *s, struct list *jobs)
+{
+    struct timespec until = deadline(s->next_poll_ms);
+    int timed_out = 0;
+
+    (void)pthread_mutex_lock(&s->lock);
+    while (s->n_jobs == 0 && !s->stopping && timed_out == 0) {
+        timed_out = pthread_cond_timedwait(&s->wake, &s->lock, &until);
+    }
+    for (struct list *node = list_pop(&s->jobs); node != NULL; node = list_pop(&s->jobs)) {
+        list_push(jobs, node);
+    }
+    s->n_jobs = 0;
+    bool stopping = s->stopping;
+    (void)pthread_mutex_unlock(&s->lock);
+    return stopping;
+}
+
+static void *run(void *arg)
+{
+    struct store *s = arg;
+    struct list jobs;
+    bool stopping = false;
+
+    list_init(&jobs);
+    while (!stopping) {
+        stopping = take_jobs(s, &jobs);
+        do_jobs(s, &jobs);
+        do_duties(s);
+    }
+    while (write_uses(s, USES_PER_TURN)) {
+    }
+    return NULL;
+}
+
+/* Signals belong to the loops. */
+static int start_thread(struct store *s)
+{
+    sigset_t all;
+    sigset_t before;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+    int failed = pthread_create(&s->thread, NULL, run, s);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed == 0) {
+        (void)pthread_setname_np(s->thread, "store"); /* for people with a debugger */
+    }
+    return failed == 0 ? 0 : ERROR_NOMEM;
+}
+
+static int init_queue(struct store *s)
+{
+    pthread_condattr_t attributes;
+
+    list_init(&s->jobs);
+    if (pthread_condattr_init(&attributes) != 0) {
+        return ERROR_NOMEM;
+    }
+    /* A wall clock that is set must not stop the polling. */
+    bool made = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+                pthread_cond_init(&s->wake, &attributes) == 0;
+    (void)pthread_condattr_destroy(&attributes);
+    if (!made) {
+        return ERROR_NOMEM;
+    }
+    if (pthread_mutex_init(&s->lock, NULL) != 0) {
+        (void)pthread_cond_destroy(&s->wake);
+        return ERROR_NOMEM;
+    }
+    return 0;
+}
+
+static void close_queue(struct store *s)
+{
+    (void)pthread_mutex_destroy(&s->lock);
+    (void)pthread_cond_destroy(&s->wake);
+}
+
+static void set_up_duties(struct store *s)
+{
+    uint64_t now_ms = clock_now_ms();
+    s->next_poll_ms = now_ms + STORE_POLL_MS;
+    s->next_uses_ms = now_ms + STORE_LAST_USED_MS;
+    s->next_prune_ms = now_ms + PRUNE_MS;
+    atomic_init(&s->healthy, true);
+}
+
+static int fill(struct store *s, struct error_text *e)
+{
+    s->refresh =
+        (struct refresh){.db = s->db, .directory = s->directory, .on_server = on_server, .user = s};
+    /* Nobody needs to be told of what was there before. */
+    const struct store_events events = s->events;
+    s->events.on_server = NULL;
+    int rc = refresh_load(&s->refresh, clock_wall_s(), e);
+    s->events = events;
+    return rc;
+}
+
+int store_open(const char *path, const struct store_events *events, struct store **s,
+               struct error_text *e)
+{
+    struct store *made = calloc(1, sizeof(*made));
+    if (made == NULL) {
+        return error_set(e, ERROR_NOMEM, "no memory");
+    }
+    if (events != NULL) {
+        made->events = *events;
+    }
+    set_up_duties(made);
+    int rc = database_open(path, true, &made->db, e);
+    if (rc != 0) {
+        goto no_database;
+    }
+    made->directory = directory_new();
+    if (made->directory == NULL) {
+        rc = error_set(e, ERROR_NOMEM, "no memory");
+        goto no_directory;
+    }
+    rc = fill(made, e);
+    if (rc != 0) {
+        goto no_reader;
+    }
+    made->reader = directory_join(made->directory);
+    if (made->reader == NULL || init_queue(made) != 0) {
+        rc = error_set(e, ERROR_NOMEM, "no memory");
+        goto no_queue;
+    }
+    if (start_thread(made) != 0) {
+        rc = error_set(e, ERROR_NOMEM, "no more threads");
+        goto no_thread;
+    }
+    *s = made;
+    return 0;
+no_thread:
+    close_queue(made);
+no_queue:
+    directory_part(made->reader);
+no_reader:
+    directory_free(made->directory);
+no_directory:
+    database_close(made->db);
+no_database:
+    free(made);
+    return rc;
+}
+
+void store_close(struct store *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&s->lock);
+    s->stopping = true;
+    (void)pthread_cond_signal(&s->wake);
+    (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_join(s->thread, NULL);
+    close_queue(s);
+    directory_part(s->reader);
+    directory_free(s->directory);
+    database_close(s->db);
+    free(s->public_url);
+    free(s);
+}
+
+struct directory *store_directory(struct store *s)
+{
+    return s->directory;
+}
+
+int store_set_public_url(struct store *s, const char *url)
+{
+    char *copy = strdup(url);
+    if (copy == NULL) {
+        return ERROR_NOMEM;
+    }
+    free(s->public_url);
+    s->public_url = copy;
+    return 0;
+}
+
+/* Any thread. ERROR_LIMIT: the job is still the caller's. */
+static int push(struct store *s, struct job *job)
+{
+    int rc = 0;
+
+    (void)pthread_mutex_lock(&s->lock);
+    if (s->n_jobs < STORE_QUEUE_MAX && !s->stopping) {
+        list_push(&s->jobs, &job->node);
+        s->n_jobs++;
+        if (s->n_jobs == 1) {
+            (void)pthread_cond_signal(&s->wake);
+        }
+    } else {
+        rc = ERROR_LIMIT;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    if (rc != 0) {
+        (void)atomic_fetch_add(&s->n_dropped, 1);
+    }
+    return rc;
+}
+
+void store_audit(struct store *s, const char *who, const char *what, const char *detail)
+{
+    struct audit_row row;
+    struct job *job = malloc(sizeof(*job));
+
+    audit_row_set(&row, clock_wall_s(), who, what, NULL, detail);
+    if (job == NULL) {
+        (void)atomic_fetch_add(&s->n_dropped, 1);
+        log_row(&row);
+        return;
+    }
+    *job = (struct job){.kind = JOB_AUDIT, .row = row};
+    if (push(s, job) != 0) {
+        free(job);
+        log_row(&row);
+    }
+}
+
+int store_control(struct store *s, int64_t server_id, uint16_t op, struct span body,
+                  void (*done)(void *user, uint16_t status, struct span body), void *user)
+{
+    if (body.len > CALL_BYTES_MAX) {
+        return ERROR_LIMIT;
+    }
+    struct job *job = malloc(sizeof(*job) + body.len);
+    if (job == NULL) {
+        (void)atomic_fetch_add(&s->n_dropped, 1);
+        return ERROR_LIMIT;
+    }
+    *job = (struct job){.kind = JOB_CALL,
+                        .server_id = server_id,
+                        .op = op,
+                        .done = done,
+                        .user = user,
+                        .len = body.len};
+    if (body.len > 0) {
+        memcpy(job->body, body.p, body.len);
+    }
+    int rc = push(s, job);
+    if (rc != 0) {
+        free(job);
+    }
+    return rc;
+}
+
+void store_read_stats(struct store *s, struct store_stats *stats)
+{
+    *stats = (struct store_stats){.n_refreshes = atomic_load(&s->n_refreshes),
+                                  .n_failures = atomic_load(&s->n_failures),
+                                  .n_dropped = atomic_load(&s->n_dropped),
+                                  .healthy = atomic_load(&s->healthy)};
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One agent's connection: websocket, mux, and the liveness of both. Owned by the worker that
+ * accepted it, for life. */
+#ifndef RELAY_TUNNEL_TUNNEL_H
+#define RELAY_TUNNEL_TUNNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/list.h"
+#include "proto/base/span.h"
+#include "proto/io/conn.h"
+#include "proto/wire/mux.h"
+#include "relay/ref.h"
+#include "relay/store/directory.h"
+
+/* The mux is not pulled while more than this waits for the kernel. */
+#define TUNNEL_PENDING_BYTES 65536
+/* How long a tunnel that was replaced by a newer one may finish what is in flight on it. */
+#define TUNNEL_REPLACED_MS 5000
+
+struct worker;
+struct tunnel;
+
+/* Takes an open connection whose websocket handshake was answered, in the name of an authenticated
+ * server; `rest` is what came behind the handshake. On failure (out of memory) the connection is
+ * closed. The worker's lists hold the tunnel; it frees itself when its connection has closed. */
+int tunnel_open(struct worker *w, struct conn *conn, const struct directory_server *server,
+                const char *address, struct span rest);
+
+/* NULL if it is gone. Worker-local. */
+struct tunnel *tunnel_find(struct worker *w, tunnel_ref ref);
+
+/* As mux_request. Makes the tunnel dirty. */
+int tunnel_request(struct tunnel *t, exchange_ref exchange, const struct head_request *head,
+                   struct span body, uint32_t *stream);
+void tunnel_reset(struct tunnel *t, uint32_t stream, enum head_reset reason);
+void tunnel_consumed(struct tunnel *t, uint32_t stream, size_t len);
+void tunnel_control_reply(struct tunnel *t, uint32_t call, uint16_t status, struct span body);
+
+/* Says goaway and ends: with `at_once` now, else when nothing is in flight any more, at the latest
+ * after `limit_ms`. */
+void tunnel_retire(struct tunnel *t, enum head_goaway reason, bool at_once, uint32_t limit_ms);
+
+/* Another tunnel of the same server is newer: this one finishes what is in flight. */
+void tunnel_replace(struct tunnel *t);
+
+/* Ends now, without waiting for the peer. */
+void tunnel_kill(struct tunnel *t);
+
+/* The tunnel whose place in worker->tunnels this is. */
+struct tunnel *tunnel_of(struct list *node);
+
+/* Sends what all dirty tunnels of the worker have to send. */
+void tunnel_flush_dirty(struct worker *w);
+
+/* What `status` shows. */
+struct tunnel_info {
+    int64_t server;
+    const char *serial;
+    const char *address;
+    const char *software;
+    uint64_t number;
+    uint64_t up_ms;
+    uint32_t rtt_us;
+    size_t n_streams;
+};
+void tunnel_describe(const struct tunnel *t, struct tunnel_info *info);
+
+#endif

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server's end of a websocket. wslay's frame interface returns a frame in pieces: the first
+ * return of each carries its header, later ones more payload; it has no limit of its own and checks
+ * neither opcodes nor masks nor the order of fragments, so that is done here on the first piece. */
+#include "relay/tunnel/websocket.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wslay/wslay.h>
+
+#include "proto/base/error.h"
+
+#define KEY_CHARS   24
+#define KEY_BYTES   16
+#define ACCEPT_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+struct websocket {
+    wslay_frame_context_ptr wslay; /* owned */
+    struct websocket_callbacks callbacks;
+    void *user;
+    const uint8_t *in; /* being fed */
+    size_t in_len;
+    bool in_frame;   /* more payload of the frame is to come */
+    bool in_message; /* a fragmented message has begun */
+    bool fin;
+    uint8_t opcode;       /* of the frame */
+    uint64_t frame_left;  /* payload bytes that are still to come */
+    size_t message_bytes; /* of the message so far */
+    uint8_t control[WEBSOCKET_CONTROL_BYTES_MAX];
+    size_t control_len;
+};
+
+static ssize_t on_wslay_recv(uint8_t *buf, size_t len, int flags, void *user)
+{
+    (void)flags;
+    struct websocket *w = user;
+    if (w->in_len == 0) {
+        return -1; /* as WANT_READ; 0 would be an error */
+    }
+    size_t n = len < w->in_len ? len : w->in_len;
+    memcpy(buf, w->in, n);
+    w->in += n;
+    w->in_len -= n;
+    return (ssize_t)n;
+}
+
+struct websocket *websocket_new(const struct websocket_callbacks *callbacks, void *user)
+{
+    struct websocket *w = calloc(1, sizeof(*w));
+    struct wslay_frame_callbacks wslay = {NULL, on_wslay_recv, NULL};
+    if (w == NULL || wslay_frame_context_init(&w->wslay, &wslay, w) < 0) {
+        free(w);
+        return NULL;
+    }
+    w->callbacks = *callbacks;
+    w->user = user;
+    return w;
+}
+
+void websocket_free(struct websocket *w)
+{
+    if (w != NULL) {
+        wslay_frame_context_free(w->wslay);
+        free(w);
+    }
+}
+
+static bool is_control(uint8_t opcode)
+{
+    return (opcode & 0x8) != 0;
+}
+
+static int check_data_frame(struct websocket *w, const struct wslay_frame_iocb *f)
+{
+    bool continuation = f->opcode == WSLAY_CONTINUATION_FRAME;
+    if (continuation != w->in_message) {
+        return WEBSOCKET_CLOSE_PROTOCOL;
+    }
+    if (!continuation && f->opcode != WSLAY_BINARY_FRAME) {
+        return f->opcode == WSLAY_TEXT_FRAME ? WEBSOCKET_CLOSE_UNSUPPORTED
+                                             : WEBSOCKET_CLOSE_PROTOCOL;
+    }
+    if (!continuation) {
+        w->message_bytes = 0;
+    }
+    if (f->payload_length > WEBSOCKET_MESSAGE_BYTES_MAX - w->message_bytes) {
+        return WEBSOCKET_CLOSE_TOO_BIG;
+    }
+    w->message_bytes += (size_t)f->payload_length;
+    w->in_message = f->fin == 0;
+    return 0;
+}
+
+/* Judges the header of a new frame. */
+static int begin_frame(struct websocket *w, const struct wslay_frame_iocb *f)
+{
+    if (f->mask == 0 || f->rsv != 0) {
+        return WEBSOCKET_CLOSE_PROTOCOL;
+    }
+    w->opcode = f->opcode;
+    w->fin = f->fin != 0;
+    w->frame_left = f->payload_length;
+    w->in_frame = true;
+    w->control_len = 0;
+    if (!is_control(f->opcode)) {
+        return check_data_frame(w, f);
+    }
+    bool known =
+        f->opcode == WSLAY_CONNECTION_CLOSE || f->opcode == WSLAY_PING || f->opcode == WSLAY_PONG;
+    bool sound = f->fin != 0 && f->payload_length <= WEBSOCKET_CONTROL_BYTES_MAX;
+    return known && sound ? 0 : WEBSOCKET_CLOSE_PROTOCOL;
+}
+
+/* Codes that may stand in a close frame (RFC 6455 7.4.1, 7.4.2). */
+static bool close_code_ok(unsigned code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
+
+/* The first byte behind the UTF-8 sequence at `at`, or 0 if there is no sound one (RFC 3629). */
+static size_t utf8_next(const uint8_t *p, size_t at, size_t len)
+{
+    static const struct {
+        uint8_t first_min, first_max, second_min, second_max, n_more;
+    } forms[] = {
+        {0x00, 0x7f, 0, 0, 0},       {0xc2, 0xdf, 0x80, 0xbf, 1}, {0xe0, 0xe0, 0xa0, 0xbf, 2},
+        {0xe1, 0xec, 0x80, 0xbf, 2}, {0xed, 0xed, 0x80, 0x9f, 2}, {0xee, 0xef, 0x80, 0xbf, 2},
+        {0xf0, 0xf0, 0x90, 0xbf, 3}, {0xf1, 0xf3, 0x80, 0xbf, 3}, {0xf4, 0xf4, 0x80, 0x8f, 3},
+    };
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        if (p[at] < forms[i].first_min || p[at] > forms[i].first_max) {
+            continue;
+        }
+        if (forms[i].n_more >= len - at) {
+            return 0;
+        }
+        for (size_t k = 1; k <= forms[i].n_more; k++) {
+            uint8_t low = k == 1 ? forms[i].second_min : 0x80;
+            uint8_t high = k == 1 ? forms[i].second_max : 0xbf;
+            if (p[at + k] < low || p[at + k] > high) {
+                return 0;
+            }
+        }
+        return at + forms[i].n_more + 1U;
+    }
+    return 0;
+}
+
+static bool utf8_ok(const uint8_t *p, size_t len)
+{
+    size_t at = 0;
+    while (at < len) {
+        at = utf8_next(p, at, len);
+        if (at == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int end_close(struct websocket *w)
+{
+    unsigned code = 1005;
+    if (w->control_len == 1) {
+        return WEBSOCKET_CLOSE_PROTOCOL;
+    }
+    if (w->control_len >= 2) {
+        code = (unsigned)w->control[0] << 8 | w->control[1];
+        if (!close_code_ok(code) || !utf8_ok(w->control + 2, w->control_len - 2)) {
+            return WEBSOCKET_CLOSE_PROTOCOL;
+        }
+    }
+    w->callbacks.on_close(w->user, (uint16_t)code);
+    return -1;
+}
+
+static int end_frame(struct websocket *w)
+{
+    w->in_frame = false;
+    switch (w->opcode) {
+    case WSLAY_CONNECTION_CLOSE: return end_close(w);
+    case WSLAY_PING: w->callbacks.on_ping(w->user, w->control, w->control_len); return 0;
+    case WSLAY_PONG: return 0;
+    default: return w->fin && w->callbacks.on_message_end(w->user) != 0 ? -1 : 0;
+    }
+}
+
+static int take_payload(struct websocket *w, const uint8_t *bytes, size_t len)
+{
+    if (len > w->frame_left) {
+        return WEBSOCKET_CLOSE_PROTOCOL;
+    }
+    w->frame_left -= len;
+    if (!is_control(w->opcode)) {
+        return len > 0 && w->callbacks.on_bytes(w->user, bytes, len) != 0 ? -1 : 0;
+    }
+    if (len > sizeof(w->control) - w->control_len) {
+        return WEBSOCKET_CLOSE_PROTOCOL;
+    }
+    memcpy(w->control + w->control_len, bytes, len);
+    w->control_len += len;
+    return 0;
+}
+
+int websocket_feed(struct websocket *w, const uint8_t *bytes, size_t len)
+{
+    w->in = bytes;
+    w->in_len = len;
+    for (;;) {
+        struct wslay_frame_iocb f;
+        memset(&f, 0, sizeof(f));
+        ssize_t n = wslay_frame_recv(w->wslay, &f);
+        if (n == WSLAY_ERR_WANT_READ) {
+            return 0;
+        }
+        if (n < 0) {
+            return WEBSOCKET_CLOSE_PROTOCOL;
+        }
+        int err = w->in_frame ? 0 : begin_frame(w, &f);
+        if (err == 0) {
+            err = take_payload(w, f.data, f.data_length);
+        }
+        if (err == 0 && w->frame_left == 0) {
+            err = end_frame(w);
+        }
+        if (err != 0) {
+            return err;
+        }
+    }
+}
+
+static size_t pack_header(uint8_t *bytes, enum websocket_opcode opcode, size_t len)
+{
+    bytes[0] = (uint8_t)(0x80U | (unsigned)opcode);
+    if (len <= 125) {
+        bytes[1] = (uint8_t)len;
+        return 2;
+    }
+    if (len <= 0xffff) {
+        bytes[1] = 126;
+        bytes[2] = (uint8_t)(len >> 8);
+        bytes[3] = (uint8_t)len;
+        return 4;
+    }
+    bytes[1] = 127;
+    for (unsigned i = 0; i < 8; i++) {
+        bytes[2 + i] = (uint8_t)((uint64_t)len >> (56 - 8 * i));
+    }
+    return WEBSOCKET_HEADER_BYTES_MAX;
+}
+
+size_t websocket_pack_header(uint8_t bytes[WEBSOCKET_HEADER_BYTES_MAX], size_t payload_len)
+{
+    return pack_header(bytes, WEBSOCKET_BINARY, payload_len);
+}
+
+int websocket_pack(struct buffer *out, enum websocket_opcode opcode, const void *payload,
+                   size_t len)
+{
+    uint8_t *room = NULL;
+    int err = buffer_reserve(out, WEBSOCKET_HEADER_BYTES_MAX + len, &room);
+    if (err < 0) {
+        return err;
+    }
+    size_t header_len = pack_header(room, opcode, len);
+    if (len > 0) {
+        memcpy(room + header_len, payload, len);
+    }
+    buffer_commit(out, header_len + len);
+    return 0;
+}
+
+int websocket_accept(const char *key, size_t key_len, char accept[WEBSOCKET_ACCEPT_BYTES])
+{
+    uint8_t decoded[KEY_BYTES + 2];
+    if (key_len != KEY_CHARS || memcmp(key + KEY_CHARS - 2, "==", 2) != 0 ||
+        EVP_DecodeBlock(decoded, (const uint8_t *)key, KEY_CHARS) != KEY_BYTES + 2) {
+        return ERROR_SYNTAX;
+    }
+    char text[KEY_CHARS + sizeof(ACCEPT_GUID)];
+    memcpy(text, key, KEY_CHARS);
+    memcpy(text + KEY_CHARS, ACCEPT_GUID, sizeof(ACCEPT_GUID));
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned digest_len = 0;
+    if (EVP_Digest(text, sizeof(text) - 1, digest, &digest_len, EVP_sha1(), NULL) != 1) {
+        return ERROR_INTERNAL;
+    }
+    EVP_EncodeBlock((uint8_t *)accept, digest, (int)digest_len);
+    return 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server's end of a websocket (RFC 6455) after its handshake: framing by wslay's frame
+ * interface, and around it the checks which that leaves to its caller: masking, reserved bits and
+ * opcodes, order of fragments, size of a message, close codes. Binary messages only. No I/O. */
+#ifndef RELAY_TUNNEL_WEBSOCKET_H
+#define RELAY_TUNNEL_WEBSOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/buffer.h"
+
+/* Largest message taken, over all its fragments. */
+#define WEBSOCKET_MESSAGE_BYTES_MAX 65536
+/* Payload of a control frame (RFC 6455 5.5). */
+#define WEBSOCKET_CONTROL_BYTES_MAX 125
+/* Longest header of a frame that we send: two bytes and a 64-bit length. */
+#define WEBSOCKET_HEADER_BYTES_MAX 10
+
+/* Longest frame that we send: one pull of the mux. */
+#define WEBSOCKET_FRAME_BYTES_MAX 65536
+
+/* Close codes that we send (RFC 6455 7.4.1). */
+enum websocket_close {
+    WEBSOCKET_CLOSE_NORMAL = 1000,
+    WEBSOCKET_CLOSE_GOING_AWAY = 1001,
+    WEBSOCKET_CLOSE_PROTOCOL = 1002,
+    WEBSOCKET_CLOSE_UNSUPPORTED = 1003,
+    WEBSOCKET_CLOSE_TOO_BIG = 1009,
+    WEBSOCKET_CLOSE_FAULT = 4000 /* + enum mux_fault */
+};
+
+enum websocket_opcode { WEBSOCKET_BINARY = 0x2, WEBSOCKET_CLOSE = 0x8, WEBSOCKET_PONG = 0xa };
+
+struct websocket_callbacks {
+    /* A piece of a binary message. Return non-zero to stop (the websocket was given up). */
+    int (*on_bytes)(void *user, const uint8_t *bytes, size_t len);
+    /* The message is complete. Return as above. */
+    int (*on_message_end)(void *user);
+    /* Answer with a pong of the same payload. */
+    void (*on_ping)(void *user, const uint8_t *payload, size_t len);
+    /* The peer closes; code 1005 if it gave none. */
+    void (*on_close)(void *user, uint16_t code);
+};
+
+struct websocket;
+
+/* NULL when out of memory. */
+struct websocket *websocket_new(const struct websocket_callbacks *callbacks, void *user);
+void websocket_free(struct websocket *w);
+
+/* 0 when all was taken; or the close code to give up with (enum websocket_close); or -1 after a
+ * close frame or after a callback stopped it. */
+int websocket_feed(struct websocket *w, const uint8_t *bytes, size_t len);
+
+/* Appends a whole unmasked frame to `out`. 0, ERROR_LIMIT, ERROR_NOMEM. */
+int websocket_pack(struct buffer *out, enum websocket_opcode opcode, const void *payload,
+                   size_t len);
+
+/* Writes the header of an unmasked binary frame; returns its length. */
+size_t websocket_pack_header(uint8_t bytes[WEBSOCKET_HEADER_BYTES_MAX], size_t payload_len);
+
+/* Sec-WebSocket-Accept of a Sec-WebSocket-Key (RFC 6455 4.2.2): 28 characters and NUL. `key` must
+ * be 24 characters of base64 for 16 bytes; else ERROR_SYNTAX. */
+#define WEBSOCKET_ACCEPT_BYTES 29
+int websocket_accept(const char *key, size_t key_len, char accept[WEBSOCKET_ACCEPT_BYTES]);
+
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One worker: its loop, and what happens on messages from the others.
+ *
+ * Each turn of the loop: sockets are served; `check` sends what they gave the tunnels to send, one
+ * message each; `prepare` does the same for what timers gave, then lets go of the directory before
+ * the loop sleeps.
+ *
+ * Draining: listeners close, sessions end after their next answer or when idle for a moment, and
+ * when none is left the agents are told to go. The worker ends when its tunnels have closed. */
+#include "relay/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/error.h"
+#include "proto/base/log.h"
+#include "proto/base/random.h"
+#include "relay/front/exchange.h"
+#include "relay/front/listener.h"
+#include "relay/front/session.h"
+#include "relay/router.h"
+#include "relay/tunnel/tunnel.h"
+#include "relay/tunnel/websocket.h"
+
+/* Idle sessions get so long for one more request when the relay drains: a client that is just
+ * sending one should not meet a closed door. */
+#define DRAIN_IDLE_MS 1000
+/* Tunnels that have not closed by themselves so long after the end are cut. */
+#define STOP_TUNNELS_MS 1500
+/* Tunnels of one worker. */
+#define TUNNELS_MAX 1000000
+/* An answer being put together: what exchange.c writes at once, and one DATA frame more. */
+#define ANSWER_BYTES_MAX  (4 * EXCHANGE_ASSEMBLED_BYTES)
+#define SCRATCH_BYTES_MAX 65536
+
+uint64_t worker_now_ms(const struct worker *w)
+{
+    return uv_now(&w->loop);
+}
+
+void worker_broadcast(struct relay *relay, struct link_message *m)
+{
+    for (unsigned i = 0; i < relay->n_workers; i++) {
+        struct link_message *copy = link_message_new(m->kind, m->len);
+        if (copy == NULL) {
+            log_event(LOG_LEVEL_ERROR, "out of memory, message to a worker lost",
+                      log_uint("worker", i));
+            continue;
+        }
+        memcpy(copy, m, sizeof(*m) + m->len);
+        copy->next = NULL;
+        link_post(&relay->workers[i].link, copy);
+    }
+    free(m);
+}
+
+/* ---- the end ---- */
+
+static void close_own_handles(struct worker *w)
+{
+    if (uv_is_closing((uv_handle_t *)&w->tick)) {
+        return;
+    }
+    uv_close((uv_handle_t *)&w->tick, NULL);
+    uv_close((uv_handle_t *)&w->check, NULL);
+    uv_close((uv_handle_t *)&w->prepare, NULL);
+    link_close(&w->link);
+}
+
+static void close_listeners(struct worker *w, bool admin_too)
+{
+    struct list *node = w->listeners.next;
+    while (node != &w->listeners) {
+        struct listener *l = LIST_ITEM(node, struct listener, node);
+        node = node->next;
+        if (admin_too || l->kind != LISTENER_ADMIN) {
+            listener_close(l);
+        }
+    }
+}
+
+static void retire_tunnels(struct worker *w, bool at_once)
+{
+    struct list *node = w->tunnels.next;
+    while (node != &w->tunnels) {
+        struct tunnel *t = tunnel_of(node);
+        node = node->next;
+        tunnel_retire(t, HEAD_GOAWAY_SHUTDOWN, at_once, w->settings.drain_ms);
+    }
+}
+
+static void drain(struct worker *w)
+{
+    if (w->draining) {
+        return;
+    }
+    close_listeners(w, false);
+    w->draining = true;
+    w->drain_idle_by_ms = worker_now_ms(w) + DRAIN_IDLE_MS;
+    for (struct list *node = w->sessions.next; node != &w->sessions; node = node->next) {
+        LIST_ITEM(node, struct session, node)->close_after = true;
+    }
+}
+
+static void stop(struct worker *w)
+{
+    drain(w);
+    close_listeners(w, true);
+    if (!w->stopping) {
+        w->stopping = true;
+        w->stop_by_ms = worker_now_ms(w) + STOP_TUNNELS_MS;
+    }
+    struct list *node = w->sessions.next;
+    while (node != &w->sessions) {
+        struct session *s = LIST_ITEM(node, struct session, node);
+        node = node->next;
+        session_lost(s);
+    }
+    retire_tunnels(w, true);
+}
+
+static void cut_tunnels(struct worker *w)
+{
+    for (struct list *node = w->tunnels.next; node != &w->tunnels; node = node->next) {
+        tunnel_kill(tunnel_of(node));
+    }
+}
+
+static void retire_idle_sessions(struct worker *w)
+{
+    struct list *node = w->sessions.next;
+    while (node != &w->sessions) {
+        struct session *s = LIST_ITEM(node, struct session, node);
+        node = node->next;
+        session_retire(s);
+    }
+}
+
+/* One look at how far the drain has come. */
+static void drain_step(struct worker *w)
+{
+    uint64_t now_ms = worker_now_ms(w);
+    if (w->stopping && now_ms >= w->stop_by_ms) {
+        cut_tunnels(w);
+    }
+    if (!list_empty(&w->sessions)) {
+        if (now_ms >= w->drain_idle_by_ms) {
+            retire_idle_sessions(w);
+        }
+        return;
+    }
+    if (!list_empty(&w->tunnels)) {
+        retire_tunnels(w, false);
+        return;
+    }
+    stop(w);
+    if (list_empty(&w->admin_sessions)) {
+        close_own_handles(w);
+    }
+}
+
+/* ---- messages ---- */
+
+static void on_tunnel_up(struct worker *w, const struct link_message *m)
+{
+    tunnel_ref old = 0;
+    bool mine = ref_worker(m->tunnel) == w->index;
+    if (!mine && registry_up(&w->registry, m->server, m->tunnel, worker_now_ms(w), &old)) {
+        struct tunnel *t = ref_worker(old) == w->index && old != 0 ? tunnel_find(w, old) : NULL;
+        if (t != NULL) {
+            tunnel_replace(t);
+        }
+    }
+    exchange_unpark(w, m->server);
+}
+
+static void on_tunnel_down(struct worker *w, const struct link_message *m)
+{
+    if (ref_worker(m->tunnel) != w->index) {
+        registry_down(&w->registry, m->server, m->tunnel, worker_now_ms(w));
+    }
+}
+
+/* A server that is disabled or gone loses its tunnel at once. */
+static void on_server(struct worker *w, const struct link_message *m)
+{
+    const struct directory_server *server = directory_find_server(w->reader, m->server);
+    tunnel_ref ref = registry_owner(&w->registry, m->server);
+    if ((server != NULL && server->enabled) || ref == 0 || ref_worker(ref) != w->index) {
+        return;
+    }
+    struct tunnel *t = tunnel_find(w, ref);
+    if (t != NULL) {
+        tunnel_retire(t, HEAD_GOAWAY_DISABLED, true, 0);
+    }
+}
+
+static void on_control_reply(struct worker *w, const struct link_message *m)
+{
+    struct tunnel *t = tunnel_find(w, m->tunnel);
+    if (t != NULL) {
+        struct span body = {(const char *)m->bytes, m->len};
+        tunnel_control_reply(t, m->stream, (uint16_t)m->number, body);
+    }
+}
+
+static void on_reload(struct worker *w)
+{
+    struct tls_server *old = NULL;
+    pthread_mutex_lock(&w->relay->reload_lock);
+    w->settings = w->relay->settings;
+    if (w->next_tls != NULL) {
+        old = w->tls;
+        w->tls = w->next_tls;
+        w->next_tls = NULL;
+    }
+    pthread_mutex_unlock(&w->relay->reload_lock);
+    tls_server_free(old);
+}
+
+static void on_message(void *user, const struct link_message *m)
+{
+    struct worker *w = user;
+    switch (m->kind) {
+    case LINK_TUNNEL_UP: on_tunnel_up(w, m); return;
+    case LINK_TUNNEL_DOWN: on_tunnel_down(w, m); return;
+    case LINK_SERVER: on_server(w, m); return;
+    case LINK_CONTROL: on_control_reply(w, m); return;
+    case LINK_RELOAD: on_reload(w); return;
+    case LINK_DRAIN: drain(w); return;
+    case LINK_STOP: stop(w); return;
+    case LINK_REQUEST:
+    case LINK_RESET:
+    case LINK_CONSUMED:
+    case LINK_OPENED:
+    case LINK_HANDED:
+    case LINK_HEAD:
+    case LINK_DATA:
+    case LINK_FAILED:
+    default: router_on_message(w, m); return;
+    }
+}
+
+static void on_batch_end(void *user)
+{
+    exchange_flush_assembled(user);
+}
+
+/* ---- the loop ---- */
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct worker *w = timer->data;
+    w->now_s = clock_wall_s();
+    wheel_turn(&w->wheel, worker_now_ms(w));
+    if (w->draining) {
+        drain_step(w);
+    }
+}
+
+static void on_check(uv_check_t *check)
+{
+    tunnel_flush_dirty(check->data);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct worker *w = prepare->data;
+    exchange_flush_assembled(w);
+    tunnel_flush_dirty(w);
+    directory_leave(w->reader);
+}
+
+static void init_members(struct worker *w, struct relay *relay, unsigned index)
+{
+    memset(w, 0, sizeof(*w));
+    w->relay = relay;
+    w->index = index;
+    w->settings = relay->settings;
+    w->now_s = clock_wall_s();
+    w->request_prefix = random_u64();
+    exchange_table_init(&w->exchanges, index);
+    map_init(&w->tunnels_by_number, TUNNELS_MAX);
+    list_init(&w->tunnels);
+    list_init(&w->dirty_tunnels);
+    list_init(&w->listeners);
+    list_init(&w->sessions);
+    list_init(&w->admin_sessions);
+    list_init(&w->parked);
+    buffer_init(&w->scratch, SCRATCH_BYTES_MAX);
+    buffer_init(&w->frame, WEBSOCKET_FRAME_BYTES_MAX);
+    buffer_init(&w->answer, ANSWER_BYTES_MAX);
+}
+
+static int init_loop(struct worker *w)
+{
+    if (uv_loop_init(&w->loop) < 0) {
+        return ERROR_INTERNAL;
+    }
+    wheel_init(&w->wheel, uv_now(&w->loop));
+    registry_init(&w->registry, uv_now(&w->loop));
+    uv_timer_init(&w->loop, &w->tick);
+    uv_check_init(&w->loop, &w->check);
+    uv_prepare_init(&w->loop, &w->prepare);
+    w->tick.data = w;
+    w->check.data = w;
+    w->prepare.data = w;
+    uv_timer_start(&w->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
+    uv_check_start(&w->check, on_check);
+    uv_prepare_start(&w->prepare, on_prepare);
+    return link_open(&w->link, &w->loop, on_message, on_batch_end, w);
+}
+
+int worker_init(struct worker *w, struct relay *relay, unsigned index, struct error_text *e)
+{
+    init_members(w, relay, index);
+    if (init_loop(w) < 0 || conn_shared_init(&w->io, &w->loop, &w->wheel) < 0) {
+        return error_set(e, ERROR_INTERNAL, "cannot set up worker %u", index);
+    }
+    w->reader = directory_join(store_directory(relay->store));
+    return w->reader != NULL ? 0 : error_set(e, ERROR_NOMEM, "out of memory");
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    atomic_store(&w->ended, true);
+    uv_async_send(w->relay->on_worker_end);
+    return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+    if (pthread_create(&w->thread, NULL, run, w) != 0) {
+        return ERROR_NOMEM;
+    }
+    w->started = true;
+    return 0;
+}
+
+void worker_join(struct worker *w)
+{
+    if (w->started) {
+        pthread_join(w->thread, NULL);
+        w->started = false;
+    }
+}
+
+/* A worker that never ran still has its handles: they are closed by running the loop once. */
+static void close_loop(struct worker *w)
+{
+    close_listeners(w, true);
+    close_own_handles(w);
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    int err = uv_loop_close(&w->loop);
+    if (err < 0) {
+        log_event(LOG_LEVEL_ERROR, "loop closed with handles open", log_uint("worker", w->index),
+                  log_text("error", uv_err_name(err)));
+        abort();
+    }
+}
+
+void worker_close(struct worker *w)
+{
+    if (w->relay == NULL) {
+        return;
+    }
+    close_loop(w);
+    directory_part(w->reader);
+    conn_shared_close(&w->io);
+    registry_close(&w->registry);
+    exchange_table_close(&w->exchanges);
+    map_close(&w->tunnels_by_number);
+    buffer_close(&w->scratch);
+    buffer_close(&w->frame);
+    buffer_close(&w->answer);
+    if (w->spare_request != NULL) {
+        request_close(w->spare_request);
+        free(w->spare_request);
+    }
+    tls_server_free(w->tls);
+    tls_server_free(w->next_tls);
+    w->relay = NULL;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One worker: a thread with its own loop, listeners, client sessions, tunnels and exchanges. What
+ * belongs to a worker is touched by its thread alone; workers talk through their links. */
+#ifndef RELAY_WORKER_H
+#define RELAY_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+#include "proto/io/conn.h"
+#include "proto/io/tls.h"
+#include "proto/io/wheel.h"
+#include "relay/front/exchange_table.h"
+#include "relay/front/peers.h"
+#include "relay/link.h"
+#include "relay/metrics.h"
+#include "relay/settings.h"
+#include "relay/store/store.h"
+#include "relay/tunnel/registry.h"
+
+struct worker;
+
+/* What all workers share. Set up before they start; what a reload replaces is taken over by each
+ * worker when LINK_RELOAD reaches it. */
+struct relay {
+    struct store *store;
+    struct peers *peers; /* connections per address, refused keys per address */
+    struct worker *workers;
+    unsigned n_workers;
+    _Atomic uint64_t next_tunnel; /* numbers of tunnels */
+    _Atomic uint32_t n_connections;
+    _Atomic bool running; /* the workers take messages */
+    uv_async_t *on_worker_end;   /* of the main thread's loop: a worker has ended */
+    pthread_mutex_t reload_lock; /* guards the settings, and next_tls of the workers */
+    struct settings settings;
+    uint64_t started_ms;
+    int64_t started_s;
+    char software[32]; /* "thinknx-relay/0.1.0" */
+};
+
+struct worker {
+    struct relay *relay;
+    unsigned index;
+    pthread_t thread;
+    uv_loop_t loop;
+    struct link link;
+    uv_timer_t tick;      /* turns the wheel */
+    uv_check_t check;     /* flush after the sockets were served */
+    uv_prepare_t prepare; /* flush after the timers, and before sleeping */
+    struct wheel wheel;
+    struct conn_shared io;
+    struct settings settings;    /* this worker's copy */
+    struct tls_server *tls;      /* owned; its own context (tickets are shared) */
+    struct tls_server *next_tls; /* owned; put there by a reload */
+    bool started;
+    _Atomic bool ended; /* its thread is through */
+    struct directory_reader *reader;
+    struct registry registry;
+    struct exchange_table exchanges;
+    struct map tunnels_by_number; /* u64 → struct tunnel */
+    struct list tunnels;
+    struct list dirty_tunnels; /* have something to send */
+    struct list listeners;
+    struct list sessions;
+    struct list admin_sessions;
+    size_t n_admin_sessions;
+    struct list parked; /* exchanges that wait for a tunnel */
+    size_t n_parked;
+    struct request *spare_request; /* one is kept for the next request */
+    struct buffer scratch;         /* text of an answer being written */
+    struct buffer frame;           /* websocket message being written */
+    struct exchange *assembling;   /* whose answer is in `answer` */
+    struct buffer answer;          /* head and body of an answer, not yet written */
+    struct metrics metrics;
+    uint64_t request_prefix; /* of generated request ids, random */
+    uint64_t n_request_ids;
+    bool draining;
+    bool stopping;
+    uint64_t drain_idle_by_ms;
+    uint64_t stop_by_ms;
+    int64_t now_s;  /* wall clock, refreshed each tick */
+    int64_t date_s; /* of `date` */
+    char date[40];  /* the Date field */
+};
+
+/* Sets a worker up on the calling thread; it does not run yet. */
+int worker_init(struct worker *w, struct relay *relay, unsigned index, struct error_text *e);
+
+/* Starts its thread; worker_join waits for its end. */
+int worker_start(struct worker *w);
+void worker_join(struct worker *w);
+
+/* Frees what worker_init made; the thread has ended, or was never started. */
+void worker_close(struct worker *w);
+
+/* Monotonic milliseconds of this turn of the loop. */
+uint64_t worker_now_ms(const struct worker *w);
+
+/* Posts a message to every worker, the caller's own included: `m` is copied, and freed. */
+void worker_broadcast(struct relay *relay, struct link_message *m);
+
+#endif

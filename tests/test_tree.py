@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What CTest knows (unit tests, lints), and the checks of the source text, as one test each."""
+
+import functools
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / os.environ.get("TNX_BUILD", "build/dev")
+LAYERS = ("proto", "relay", "agent", "tests")
+
+
+def run(*command):
+    """Runs a tool; its output is shown if it fails."""
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        print(done.stdout)
+    assert done.returncode == 0, f"{command[0]} failed with exit code {done.returncode}"
+
+
+def registered_tests():
+    if not (BUILD / "CTestTestfile.cmake").exists():
+        return []
+    listed = subprocess.run(
+        ["ctest", "--test-dir", BUILD, "--show-only=json-v1"],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return sorted(test["name"] for test in json.loads(listed.stdout)["tests"])
+
+
+def sources(*suffixes):
+    found = [p for layer in LAYERS for p in (ROOT / layer).rglob("*") if p.suffix in suffixes]
+    return sorted(p.relative_to(ROOT) for p in found)
+
+
+def compiled_sources():
+    """Our own translation units, as CMake compiles them."""
+    database = BUILD / "compile_commands.json"
+    if not database.exists():
+        return []
+    files = {Path(entry["file"]) for entry in json.loads(database.read_text())}
+    ours = (p.relative_to(ROOT) for p in files if p.is_relative_to(ROOT))
+    return sorted(str(p) for p in ours if p.parts[0] in LAYERS)
+
+
+def scripts():
+    candidates = [ROOT / ".ci" / "run", *(ROOT / "deploy").glob("*"), *(ROOT / "tests").glob("*")]
+    return sorted(p for p in candidates if p.is_file() and b"sh\n" in p.read_bytes()[:30])
+
+
+@pytest.mark.parametrize("name", registered_tests())
+def test_unit(name):
+    run("ctest", "--test-dir", BUILD, "--output-on-failure", "-R", f"^{name}$")
+
+
+def test_c_sources_are_formatted():
+    run("clang-format-14", "--dry-run", "-Werror", *sources(".c", ".h"))
+
+
+def test_scripts_pass_shellcheck():
+    run("shellcheck", *scripts())
+
+
+@functools.cache
+def common_inputs():
+    """A digest of what every clang-tidy run depends on besides its own file."""
+    digest = hashlib.sha256()
+    for path in [Path(".clang-tidy"), *sources(".h")]:
+        digest.update(f"{path}\0".encode() + (ROOT / path).read_bytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", compiled_sources())
+def test_clang_tidy_finds_nothing(source):
+    # A source that passed is not looked at again until it or any header changes.
+    text = (ROOT / source).read_bytes()
+    key = hashlib.sha256(common_inputs().encode() + source.encode() + text).hexdigest()
+    passed = ROOT / "build" / "tidy" / key
+    if passed.exists():
+        return
+    run("clang-tidy-14", "--quiet", "--warnings-as-errors=*", "-p", BUILD, source)
+    passed.parent.mkdir(parents=True, exist_ok=True)
+    passed.touch()

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# tnx_failing_allocator(TARGET) lets a test refuse allocations (tests/unit/base/allocator.h).
+function(tnx_failing_allocator target)
+    target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit/base/allocator.c)
+    target_link_options(${target} PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=strdup)
+endfunction()
+
+tnx_unit(base/error proto_base)
+tnx_unit(base/span proto_base)
+tnx_unit(base/buffer proto_base)
+tnx_failing_allocator(test_base_buffer)
+tnx_unit(base/list proto_base)
+tnx_unit(base/map proto_base)
+tnx_failing_allocator(test_base_map)
+tnx_unit(base/bucket proto_base Threads::Threads)
+tnx_unit(base/backoff proto_base)
+tnx_unit(base/clock proto_base)
+tnx_unit(base/random proto_base)
+tnx_unit(base/secret proto_base)
+tnx_unit(base/log proto_base Threads::Threads PkgConfig::jansson)
+tnx_unit(base/conf proto_base)
+tnx_failing_allocator(test_base_conf)
+tnx_unit(base/conf_file proto_base)
