@@ -42,6 +42,7 @@ static int open_for_workers(struct relay *relay, enum listener_kind kind, unsign
         }
         struct sockaddr_storage bound;
         socklen_t len = sizeof(bound);
+        memset(&bound, 0, sizeof(bound));
         if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0) {
             set_port(&address, &bound);
         }

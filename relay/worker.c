@@ -259,16 +259,23 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
+/* What the events of this turn left to do. */
+static void end_turn(struct worker *w)
+{
+    exchange_flush_assembled(w);
+    session_process_ready(w);
+    tunnel_flush_dirty(w);
+}
+
 static void on_check(uv_check_t *check)
 {
-    tunnel_flush_dirty(check->data);
+    end_turn(check->data);
 }
 
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct worker *w = prepare->data;
-    exchange_flush_assembled(w);
-    tunnel_flush_dirty(w);
+    end_turn(w);
     directory_leave(w->reader);
 }
 
@@ -286,6 +293,7 @@ static void init_members(struct worker *w, struct relay *relay, unsigned index)
     list_init(&w->dirty_tunnels);
     list_init(&w->listeners);
     list_init(&w->sessions);
+    list_init(&w->ready_sessions);
     list_init(&w->admin_sessions);
     list_init(&w->parked);
     buffer_init(&w->scratch, SCRATCH_BYTES_MAX);

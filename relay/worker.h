@@ -34,7 +34,7 @@ struct relay {
     unsigned n_workers;
     _Atomic uint64_t next_tunnel; /* numbers of tunnels */
     _Atomic uint32_t n_connections;
-    _Atomic bool running; /* the workers take messages */
+    _Atomic bool running;        /* the workers take messages */
     uv_async_t *on_worker_end;   /* of the main thread's loop: a worker has ended */
     pthread_mutex_t reload_lock; /* guards the settings, and next_tls of the workers */
     struct settings settings;
@@ -67,6 +67,7 @@ struct worker {
     struct list dirty_tunnels; /* have something to send */
     struct list listeners;
     struct list sessions;
+    struct list ready_sessions; /* have bytes of a next request to look at */
     struct list admin_sessions;
     size_t n_admin_sessions;
     struct list parked; /* exchanges that wait for a tunnel */

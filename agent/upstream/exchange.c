@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/error.h"
@@ -318,10 +319,23 @@ static bool may_retry(const struct connection *c)
     return c->call->reads && c->is_reused && !c->is_answered && !c->call->was_retried;
 }
 
+/* True if the end that libuv reports is an orderly one. When a reset comes together with data,
+ * libuv 1.44 reads the data and then says EOF; the socket still has the error. */
+static bool is_orderly(const struct connection *c, int status)
+{
+    int fd = -1;
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (status != UV_EOF || uv_fileno((const uv_handle_t *)&c->tcp, &fd) != 0) {
+        return false;
+    }
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0;
+}
+
 /* The server closed, or the connection broke (`status`), in the middle of an exchange. */
 static void end_of_connection(struct connection *c, int status)
 {
-    if (status == UV_EOF && response_finish(&c->answer) == 0) {
+    if (is_orderly(c, status) && response_finish(&c->answer) == 0) {
         end_exchange(c, 0);
     } else if (c->is_challenge) {
         retry_elsewhere(c);

@@ -28,7 +28,7 @@
 /* One read(2), and the plaintext of one. */
 #define CONN_READ_BYTES 65536
 /* Bytes that may wait for the kernel; more closes the connection (a bug of the producer). */
-#define CONN_PENDING_BYTES_MAX (1024 * 1024)
+#define CONN_PENDING_BYTES_MAX ((size_t)1024 * 1024)
 /* on_drain fires when what waits has fallen below this. */
 #define CONN_PENDING_LOW_BYTES 16384
 /* How long conn_finish drains what the peer still sends, and how long it waits before that for the

@@ -78,6 +78,7 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's */
 static int select_certificate(SSL *ssl, int *alert, void *arg)
 {
     (void)alert;

@@ -170,11 +170,12 @@ size_t mux_pull(struct mux *m, uint8_t *bytes, size_t cap, uint64_t now_ms)
     }
     if (m->fault == MUX_FAULT_NONE) {
         mux_send_handed(m, now_ms);
-        queue_goaway(m);
     }
     pull_out(m, &msg);
     if (m->fault == MUX_FAULT_NONE && m->out.len == 0) {
         pull_requests(m, &msg);
+        queue_goaway(m);
+        pull_out(m, &msg);
     }
     if (m->fault == MUX_FAULT_NONE && m->out.len == 0 && list_empty(&m->requests)) {
         pull_data(m, &msg);

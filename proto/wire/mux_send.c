@@ -179,9 +179,9 @@ static bool fits_short(const struct mux *m, const struct mux_stream *s, size_t l
     if (s->queue.len > 0) {
         return false;
     }
-    return len == 0 || (list_empty(&m->ring) && len <= FRAME_DATA_MAX && len <= s->send_credit &&
-                        len <= m->send_credit &&
-                        m->out.len + FRAME_HEADER_BYTES + len <= OUT_SHORT_BYTES);
+    return len == 0 ||
+           (list_empty(&m->ring) && len <= FRAME_DATA_MAX && len <= s->send_credit &&
+            len <= m->send_credit && m->out.len + FRAME_HEADER_BYTES + len <= OUT_SHORT_BYTES);
 }
 
 static int send_short(struct mux *m, struct mux_stream *s, const void *bytes, size_t len, bool end)

@@ -129,8 +129,9 @@ static size_t forwarded_fields(const struct request *r, struct head_field *field
 static uint32_t agent_deadline_ms(const struct exchange *x)
 {
     uint64_t left_ms = x->answer_by_ms > now_ms(x) ? x->answer_by_ms - now_ms(x) : 0;
-    return left_ms > 2 * EXCHANGE_MARGIN_MS ? (uint32_t)left_ms - EXCHANGE_MARGIN_MS
-                                            : EXCHANGE_MARGIN_MS;
+    return left_ms > EXCHANGE_MARGIN_MS + EXCHANGE_MARGIN_MS
+               ? (uint32_t)left_ms - EXCHANGE_MARGIN_MS
+               : EXCHANGE_MARGIN_MS;
 }
 
 static enum router_result route(struct exchange *x)
@@ -211,14 +212,6 @@ void exchange_unpark(struct worker *w, int64_t server)
         } else {
             fail(x, ANSWER_KEY_REFUSED, HEAD_DELIVERED_NO);
         }
-    }
-}
-
-void exchange_fail_parked(struct worker *w)
-{
-    struct list *node = NULL;
-    while ((node = list_first(&w->parked)) != NULL) {
-        fail(LIST_ITEM(node, struct exchange, parked), ANSWER_SERVER_OFFLINE, HEAD_DELIVERED_NO);
     }
 }
 

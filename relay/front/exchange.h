@@ -90,7 +90,4 @@ void exchange_flush_assembled(struct worker *w);
 /* A tunnel of the server is up: its parked requests go. */
 void exchange_unpark(struct worker *w, int64_t server);
 
-/* Of draining: no tunnel will come any more for what is parked. */
-void exchange_fail_parked(struct worker *w);
-
 #endif

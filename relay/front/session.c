@@ -4,8 +4,9 @@
  * Bytes go through `process`, which feeds the request and acts on each step: head complete ->
  * admission (key, limits, path); request complete -> the exchange, or the relay's own answer. While
  * an answer is awaited, further bytes wait in `rest`, and reading stops when that is full.
- * session_done starts the next request; called from inside `process` it only sets the state, and
- * the loop there goes on, so that no depth of pipelining becomes a depth of the stack.
+ * After session_done the loop in `process` goes on with the next request; a session whose answer
+ * came later is put on worker->ready_sessions and goes on at the end of the turn. So no depth of
+ * pipelining becomes a depth of the stack, and no pipelining client keeps others waiting.
  *
  * One deadline at a time: handshake, idle, head, body. While an exchange runs, the deadline is its
  * own. Every way out ends in conn_close or conn_finish, and then in on_closed. */
@@ -29,8 +30,6 @@
 #include "relay/worker.h"
 
 #define CONTINUE_TEXT "HTTP/1.1 100 Continue\r\n\r\n"
-
-static void process(struct session *s, const uint8_t *bytes, size_t len);
 
 static void set_deadline(struct session *s, uint32_t ms)
 {
@@ -170,15 +169,6 @@ static void go_idle(struct session *s)
     }
 }
 
-/* Looks at what was read while the last answer was awaited. */
-static void process_rest(struct session *s)
-{
-    struct buffer waiting = s->rest;
-    buffer_init(&s->rest, SESSION_REST_BYTES_MAX);
-    process(s, buffer_bytes(&waiting), waiting.len);
-    buffer_close(&waiting);
-}
-
 void session_done(struct session *s)
 {
     access_log(s);
@@ -188,8 +178,8 @@ void session_done(struct session *s)
         return;
     }
     go_idle(s);
-    if (!s->processing && s->rest.len > 0) {
-        process_rest(s);
+    if (!s->processing && s->rest.len > 0 && list_alone(&s->ready)) {
+        list_push(&s->worker->ready_sessions, &s->ready);
     }
 }
 
@@ -319,6 +309,7 @@ static void forget(struct session *s)
     struct worker *w = s->worker;
     wheel_cancel(&s->deadline);
     list_remove(&s->node);
+    list_remove(&s->ready);
     peers_disconnect(w->relay->peers, &s->peer);
     metrics_subtract(&w->metrics.sessions_open, 1);
     give_request(s);
@@ -370,6 +361,26 @@ static void process(struct session *s, const uint8_t *bytes, size_t len)
     }
 }
 
+/* Looks at what was read while the last answer was awaited. */
+static void process_rest(struct session *s)
+{
+    struct buffer waiting = s->rest;
+    buffer_init(&s->rest, SESSION_REST_BYTES_MAX);
+    process(s, buffer_bytes(&waiting), waiting.len);
+    buffer_close(&waiting);
+}
+
+void session_process_ready(struct worker *w)
+{
+    struct list *node = NULL;
+    while ((node = list_pop(&w->ready_sessions)) != NULL) {
+        struct session *s = LIST_ITEM(node, struct session, ready);
+        if (s->state == SESSION_IDLE) {
+            process_rest(s);
+        }
+    }
+}
+
 /* ---- the connection ---- */
 
 static void on_open(struct conn *c)
@@ -383,7 +394,8 @@ static void on_open(struct conn *c)
 static void on_read(struct conn *c, const uint8_t *bytes, size_t len)
 {
     struct session *s = c->user;
-    if (s->state == SESSION_WAITING || s->state == SESSION_ANSWERING) {
+    bool waiting = s->state == SESSION_WAITING || s->state == SESSION_ANSWERING;
+    if (waiting || !list_alone(&s->ready)) {
         keep_rest(s, bytes, len);
         return;
     }
@@ -461,6 +473,7 @@ int session_open(struct worker *w, int fd, const struct sockaddr_storage *addres
     s->state = is_tls ? SESSION_HANDSHAKE : SESSION_IDLE;
     buffer_init(&s->rest, SESSION_REST_BYTES_MAX);
     wheel_timer_init(&s->deadline, on_deadline);
+    list_init(&s->ready);
     list_push(&w->sessions, &s->node);
     SSL_CTX *tls = is_tls ? tls_server_context(w->tls) : NULL;
     if (conn_open(c, &w->io, fd, tls, &callbacks, s) < 0) {

@@ -66,7 +66,8 @@ struct session {
     bool admitted;
     struct peer_address peer; /* counted */
     struct sockaddr_storage address;
-    struct list node; /* worker->sessions */
+    struct list node;  /* worker->sessions */
+    struct list ready; /* worker->ready_sessions: has `rest` to look at */
     struct wheel_timer deadline;
     struct request *request; /* owned; NULL while idle */
     struct buffer rest;      /* read, not yet looked at */
@@ -112,6 +113,9 @@ bool session_still_allowed(struct session *s);
 /* The request was an agent's and has been answered 101: the connection becomes the tunnel of
  * s->server as soon as the bytes at hand are through. */
 void session_upgrade(struct session *s);
+
+/* Sessions of the worker that were answered and have read more meanwhile go on. */
+void session_process_ready(struct worker *w);
 
 /* Of draining: ends if idle, else after the current answer. */
 void session_retire(struct session *s);

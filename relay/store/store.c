@@ -29,6 +29,10 @@
 /* Last-used times per transaction: a few milliseconds, so that a revocation need not wait. */
 #define USES_PER_TURN 2000
 
+/* At the end: so many per transaction, and no longer than this, whatever is left. */
+#define USES_AT_END 20000
+#define END_MS      1000
+
 /* Old audit rows are looked for this often, and so many dropped at a time. */
 #define PRUNE_MS       60000
 #define PRUNE_ROWS_MAX 1000
@@ -306,7 +310,8 @@ static void *run(void *arg)
         do_jobs(s, &jobs);
         do_duties(s);
     }
-    while (write_uses(s, USES_PER_TURN)) {
+    uint64_t end_ms = clock_now_ms() + END_MS;
+    while (write_uses(s, USES_AT_END) && clock_now_ms() < end_ms) {
     }
     return NULL;
 }

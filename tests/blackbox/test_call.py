@@ -37,22 +37,23 @@ def any_building(request, tmp_path_factory):
 # --- the calls of the integration kit ---------------------------------------------------------
 
 
-def assert_documented(answer, example):
-    assert answer.status == 200, answer
-    assert answer.value("Content-Type").startswith("application/json")
-    example.check(answer.json())
-
-
-@pytest.mark.parametrize("example", examples.EXAMPLES, ids=lambda e: e.controller)
-def test_every_documented_url_gets_the_documented_answer(any_building, example):
-    assert_documented(any_building.curl(example.call), example)
-
-
-@pytest.mark.parametrize("example", examples.EXAMPLES, ids=lambda e: e.controller)
-def test_every_documented_call_can_be_posted_as_a_form(any_building, example):
-    kind = "Content-Type: application/x-www-form-urlencoded"
-    answer = any_building.curl(example.controller, "--header", kind, "--data", example.form)
-    assert_documented(answer, example)
+@pytest.mark.parametrize("auth", AUTHS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_every_documented_url_gets_the_documented_answer(start_building, auth, method):
+    building = start_building(auth=auth)
+    for example in examples.EXAMPLES:
+        if method == "GET":
+            answer = building.curl_target(example.target)
+        else:
+            kind = "Content-Type: application/x-www-form-urlencoded"
+            options = ["--header", kind, "--data-binary", example.form.decode()]
+            answer = building.curl_target(example.path, *options)
+        assert answer.status == 200, (str(example), answer)
+        assert answer.value("Content-Type").startswith("application/json")
+        examples.assert_answer(example, answer.body, in_order=True)
+    # Each command was executed, and none twice.
+    direct = [line["controller"] for line in building.commands() if "scene" not in line]
+    assert direct == [e.controller for e in examples.EXAMPLES if e.is_set or e.controller == "trigger"]
 
 
 def test_the_prefix_may_be_written_with_either_v(any_building):

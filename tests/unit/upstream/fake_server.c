@@ -2,11 +2,15 @@
 /* The misbehaving server and the recording client. */
 #include "fake_server.h"
 
+#include <netdb.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -20,6 +24,72 @@
 #define ANSWER_MS       300
 #define FEEDBACK_MS     900
 #define MAX_CONNECTIONS 4
+
+/* ---- resolver ---- */
+
+/* getaddrinfo and freeaddrinfo of the C library are replaced for the whole program, so that no test
+ * asks a real name server. libuv calls them from its threads. */
+
+static sem_t slow_may_go;
+
+struct fake_addrinfo {
+    struct addrinfo info;
+    struct sockaddr_in address;
+};
+
+static struct addrinfo *new_address(const char *text, const char *service, struct addrinfo *next)
+{
+    struct fake_addrinfo *a = calloc(1, sizeof(*a));
+    if (a == NULL || uv_ip4_addr(text, (int)strtol(service, NULL, 10), &a->address) != 0) {
+        abort();
+    }
+    a->info.ai_family = AF_INET;
+    a->info.ai_socktype = SOCK_STREAM;
+    a->info.ai_addrlen = sizeof(a->address);
+    a->info.ai_addr = (struct sockaddr *)&a->address;
+    a->info.ai_next = next;
+    return &a->info;
+}
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **list)
+{
+    (void)hints;
+    if (strcmp(name, FAKE_NAME_SLOW) == 0) {
+        sem_wait(&slow_may_go);
+    }
+    if (strcmp(name, FAKE_NAME) == 0 || strcmp(name, FAKE_NAME_SLOW) == 0) {
+        *list = new_address("127.0.0.1", service, NULL);
+    } else if (strcmp(name, FAKE_NAME_TWO) == 0) {
+        *list = new_address("127.0.0.2", service, new_address("127.0.0.1", service, NULL));
+    } else if (strcmp(name, FAKE_NAME_DEAD) == 0) {
+        *list = new_address("127.0.0.2", service, new_address("127.0.0.3", service, NULL));
+    } else {
+        return EAI_NONAME;
+    }
+    return 0;
+}
+
+void freeaddrinfo(struct addrinfo *list)
+{
+    while (list != NULL) {
+        struct addrinfo *next = list->ai_next;
+        free(list); /* the first member of a fake_addrinfo */
+        list = next;
+    }
+}
+
+void fake_resolve_slow(void)
+{
+    sem_post(&slow_may_go);
+}
+
+const char *fake_url(const struct fixture *f, const char *name)
+{
+    static char url[64];
+    snprintf(url, sizeof(url), "http://%s%s", name, strrchr(f->server.url, ':'));
+    return url;
+}
 
 /* ---- server ---- */
 
@@ -214,6 +284,30 @@ void fake_send(struct fixture *f, size_t peer, const char *bytes)
     send_bytes(&f->server.peers[peer], bytes, strlen(bytes), FAKE_KEEP);
 }
 
+void fake_hole_open(struct fake_hole *h)
+{
+    struct sockaddr_in address;
+    socklen_t len = sizeof(address);
+    assert_int_equal(uv_ip4_addr("127.0.0.1", 0, &address), 0);
+    h->listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(h->listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(h->listener, 0), 0);
+    assert_int_equal(getsockname(h->listener, (struct sockaddr *)&address, &len), 0);
+    for (size_t i = 0; i < 4; i++) {
+        h->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(h->fillers[i], (struct sockaddr *)&address, len);
+    }
+    snprintf(h->url, sizeof(h->url), "http://127.0.0.1:%u", ntohs(address.sin_port));
+}
+
+void fake_hole_close(struct fake_hole *h)
+{
+    for (size_t i = 0; i < 4; i++) {
+        close(h->fillers[i]);
+    }
+    close(h->listener);
+}
+
 /* ---- client ---- */
 
 static void on_upstream_closed(void *user)
@@ -224,6 +318,16 @@ static void on_upstream_closed(void *user)
     f->u = NULL;
 }
 
+/* The second close does nothing, and no call begins any more. */
+static void close_from_inside(struct fixture *f)
+{
+    const struct head_request head = {.method = HEAD_METHOD_GET, .path = span_of("/api/v1/power")};
+    struct fake_call *call = NULL;
+    upstream_close(f->u, on_upstream_closed, f);
+    upstream_close(f->u, on_upstream_closed, f);
+    assert_int_equal(try_request(f, &head, NULL, &call), ERROR_STATE);
+}
+
 static void act(struct fake_call *c, enum fake_act what)
 {
     struct upstream_call *call = c->call;
@@ -232,7 +336,7 @@ static void act(struct fake_call *c, enum fake_act what)
         c->call = NULL;
         upstream_cancel(call);
         break;
-    case FAKE_ACT_CLOSE: upstream_close(c->f->u, on_upstream_closed, c->f); break;
+    case FAKE_ACT_CLOSE: close_from_inside(c->f); break;
     case FAKE_ACT_PAUSE: upstream_pause(call); break;
     case FAKE_ACT_NONE:
     default: break;
@@ -445,6 +549,7 @@ int fixture_setup(void **state)
     assert_non_null(f);
     f->calls = calloc(FAKE_CALLS_MAX, sizeof(*f->calls));
     assert_non_null(f->calls);
+    assert_int_equal(sem_init(&slow_may_go, 0, 0), 0);
     assert_int_equal(uv_loop_init(&f->loop), 0);
     uv_timer_init(&f->loop, &f->watchdog);
     uv_timer_start(&f->watchdog, on_watchdog, WATCHDOG_MS, 0);

@@ -101,11 +101,30 @@ int fixture_teardown(void **state);
 void fake_reply(struct fixture *f, const char *bytes, enum fake_then then);
 void fake_reply_bytes(struct fixture *f, const char *bytes, size_t len, enum fake_then then);
 
+/* The names that resolve in these tests; all others are unknown. The server is at 127.0.0.1. */
+#define FAKE_NAME      "one.test"  /* 127.0.0.1 */
+#define FAKE_NAME_TWO  "two.test"  /* 127.0.0.2, where nobody listens, and 127.0.0.1 */
+#define FAKE_NAME_DEAD "dead.test" /* 127.0.0.2 and 127.0.0.3 */
+#define FAKE_NAME_SLOW "slow.test" /* 127.0.0.1, but only after fake_resolve_slow */
+void fake_resolve_slow(void);
+
+/* "http://name:port" with the server's port; static. */
+const char *fake_url(const struct fixture *f, const char *name);
+
 /* The server stops listening, closes its n-th connection, begins to read again. */
 void fake_stop_listening(struct fixture *f);
 void fake_hang_up(struct fixture *f, size_t peer);
 void fake_listen_again(struct fixture *f);
 void fake_send(struct fixture *f, size_t peer, const char *bytes);
+
+/* A socket that listens but whose queue is full: Linux answers no further SYN. */
+struct fake_hole {
+    int listener;
+    int fillers[4];
+    char url[64];
+};
+void fake_hole_open(struct fake_hole *h);
+void fake_hole_close(struct fake_hole *h);
 
 /* Makes the upstream by f->settings. */
 void start(struct fixture *f);

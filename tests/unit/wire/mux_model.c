@@ -7,10 +7,9 @@
  * - `delivered` NO means that the server was not given it, YES that it was;
  * - neither end queues more than the named maxima, no credit is exceeded (that would be a fault).
  *
- * A failing seed is printed; run it alone with TNX_SEED. */
+ * The seed is printed; run one alone with TNX_SEED. */
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -472,6 +471,15 @@ static void finish(struct life *l, uint64_t seed)
     mux_free(l->agent);
 }
 
+static uint64_t current_seed;
+
+static int print_seed(void **state)
+{
+    (void)state;
+    print_message("last seed %llu\n", (unsigned long long)current_seed);
+    return 0;
+}
+
 static void random_lives_keep_every_promise(void **state)
 {
     (void)state;
@@ -482,7 +490,7 @@ static void random_lives_keep_every_promise(void **state)
     uint64_t last = only == NULL ? N_SEEDS : first;
     size_t n_streams = 0;
     for (uint64_t seed = first; seed <= last; seed++) {
-        fprintf(stderr, "%sseed %llu", seed == first ? "" : "\r", (unsigned long long)seed);
+        current_seed = seed;
         begin(l, seed);
         for (int i = 0; i < N_STEPS; i++) {
             step(l);
@@ -490,14 +498,14 @@ static void random_lives_keep_every_promise(void **state)
         finish(l, seed);
         n_streams += l->n_streams;
     }
-    fprintf(stderr, "\r%zu streams lived\n", n_streams);
+    print_message("%zu streams lived\n", n_streams);
     free(l);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_lives_keep_every_promise),
+        cmocka_unit_test_teardown(random_lives_keep_every_promise, print_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
