@@ -158,6 +158,8 @@ static void close_parts(struct agent *a)
     a->parts_closing = true;
     for (size_t i = 0; i < N_SIGNALS; i++) {
         uv_close((uv_handle_t *)&a->signals[i], NULL);
+        /* One signal more must not turn the orderly end into a death by signal. */
+        (void)signal(signal_numbers[i], SIG_IGN);
     }
     uv_close((uv_handle_t *)&a->timer, NULL);
     if (a->forward != NULL) {

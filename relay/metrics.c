@@ -157,6 +157,7 @@ static int append_gauges(struct buffer *out, const struct metrics *m,
     } rows[] = {
         {"sessions", "Client connections open now.", value_of(&m->sessions_open)},
         {"tunnels", "Agents connected now.", value_of(&m->tunnels_open)},
+        {"servers_online", "Buildings whose last end-to-end probe was answered.", g->n_online},
         {"servers", "Servers known.", g->n_servers},
         {"keys", "Keys known.", g->n_keys},
         {"workers", "Worker threads.", g->n_workers},

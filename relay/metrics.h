@@ -62,6 +62,7 @@ void metrics_merge(struct metrics *sum, const struct metrics *from);
 
 /* What is not counted by a worker. */
 struct metrics_gauges {
+    uint64_t n_online; /* buildings whose last probe was answered */
     uint64_t n_servers;
     uint64_t n_keys;
     uint64_t store_failures;

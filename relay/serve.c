@@ -409,7 +409,8 @@ static int open_relay(struct serve *s, struct error_text *e)
         return error_set(e, ERROR_INTERNAL, "no randomness");
     }
     relay->peers = peers_new(s->config.connections);
-    if (relay->peers == NULL) {
+    relay->board = board_new();
+    if (relay->peers == NULL || relay->board == NULL) {
         return error_set(e, ERROR_NOMEM, "out of memory");
     }
     int err = store_open(s->config.database, &events, &relay->store, e);
@@ -450,6 +451,7 @@ static void close_relay(struct serve *s)
     }
     free(relay->workers);
     peers_free(relay->peers);
+    board_free(relay->board);
     secret_cleanse(s->ticket_key, sizeof(s->ticket_key));
 }
 

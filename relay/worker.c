@@ -187,6 +187,9 @@ static void on_server(struct worker *w, const struct link_message *m)
 {
     const struct directory_server *server = directory_find_server(w->reader, m->server);
     tunnel_ref ref = registry_owner(&w->registry, m->server);
+    if (server == NULL && w->index == 0) {
+        board_forget(w->relay->board, m->server);
+    }
     if ((server != NULL && server->enabled) || ref == 0 || ref_worker(ref) != w->index) {
         return;
     }

@@ -21,6 +21,7 @@
 #include "relay/metrics.h"
 #include "relay/settings.h"
 #include "relay/store/store.h"
+#include "relay/tunnel/board.h"
 #include "relay/tunnel/registry.h"
 
 struct worker;
@@ -29,6 +30,7 @@ struct worker;
  * worker when LINK_RELOAD reaches it. */
 struct relay {
     struct store *store;
+    struct board *board; /* what `status` shows */
     struct peers *peers; /* connections per address, refused keys per address */
     struct worker *workers;
     unsigned n_workers;

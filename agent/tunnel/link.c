@@ -15,6 +15,8 @@
  * - lws_write outside the writeable callback is sound if the link is established and
  *   lws_partial_buffered is false, without extensions and with whole messages; that saves one loop
  *   turn per message.
+ * - As Debian builds it (with _DEBUG), every close it is asked for is done twice, and the second
+ * one cuts the polite close short that the first one began. So the close frame is written by us.
  * - A connection that is refused leaks its uv_poll handle, without its file; race.c has seen the
  *   address answer just before, so that this is rare. sweep() closes such handles in the end. */
 #include "agent/tunnel/link.h"
@@ -55,6 +57,9 @@
 
 #define LANE_NAME_BYTES 16
 
+/* LWS_WRITE_CLOSE, the number that lws-write.h leaves out of its enum but for a comment. */
+#define WRITE_CLOSE ((enum lws_write_protocol)4)
+
 enum link_state {
     LINK_CONNECTING, /* until the upgrade is done */
     LINK_OPEN,
@@ -85,6 +90,7 @@ struct link {
     bool proxy_has_user;
     bool was_open;
     uint16_t close_code; /* ours, when FINISHING */
+    bool close_sent;
     bool peer_closed;
     uint16_t peer_code;
     struct url relay;
@@ -525,6 +531,25 @@ static int on_receive(struct link *l, const uint8_t *bytes, size_t len)
     return l->callbacks.on_bytes(l->user, bytes, len, lws_is_final_fragment(l->wsi) != 0);
 }
 
+/* The close frame, as soon as nothing is before it. */
+static void send_close(struct link *l)
+{
+    unsigned char frame[LWS_PRE + 2];
+
+    if (l->close_sent || l->peer_closed) {
+        return;
+    }
+    if (lws_partial_buffered(l->wsi)) {
+        link_want_writable(l);
+        return;
+    }
+    l->close_sent = true;
+    frame[LWS_PRE] = (unsigned char)(l->close_code >> 8);
+    frame[LWS_PRE + 1] = (unsigned char)l->close_code;
+    /* If it fails the connection is lost, which on_closed tells. */
+    (void)lws_write(l->wsi, frame + LWS_PRE, 2, WRITE_CLOSE);
+}
+
 static int on_writeable(struct link *l)
 {
     if (l->state == LINK_OPEN) {
@@ -533,12 +558,8 @@ static int on_writeable(struct link *l)
     if (l->state != LINK_FINISHING) {
         return -1;
     }
-    if (lws_partial_buffered(l->wsi)) {
-        (void)lws_callback_on_writable(l->wsi);
-        return 0;
-    }
-    lws_close_reason(l->wsi, (enum lws_close_status)l->close_code, NULL, 0);
-    return -1; /* makes lws send it and wait for the answer */
+    send_close(l);
+    return 0;
 }
 
 static int on_peer_close(struct link *l, const uint8_t *payload, size_t len)
@@ -546,6 +567,9 @@ static int on_peer_close(struct link *l, const uint8_t *payload, size_t len)
     l->peer_closed = true;
     if (len >= 2) {
         l->peer_code = (uint16_t)(payload[0] << 8 | payload[1]);
+    }
+    if (l->close_sent) {
+        return -1; /* the answer to ours: lws may hang up */
     }
     if (l->state == LINK_OPEN) {
         l->state = LINK_FINISHING; /* nothing may be sent behind the answer, which lws sends */
@@ -728,7 +752,7 @@ void link_finish(struct link *l, uint16_t close_code)
     if (l->state == LINK_OPEN) {
         l->state = LINK_FINISHING;
         l->close_code = close_code;
-        link_want_writable(l);
+        send_close(l);
     }
 }
 

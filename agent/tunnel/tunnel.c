@@ -47,6 +47,7 @@ struct tunnel {
     uint64_t armed_ms; /* when the timer fires */
     enum tunnel_state state;
     uint64_t deadline_ms; /* of the state; UINT64_MAX = none */
+    uint64_t answer_ms;   /* DRAINING by us: when the relay should have answered the goaway */
     uint64_t up_ms;       /* 0 = never was */
     uint32_t drain_ms;
     bool up_pending;
@@ -78,6 +79,10 @@ static void arm(struct tunnel *t)
     uint64_t wanted_ms = t->deadline_ms;
     if (t->mux != NULL && t->state != TUNNEL_CLOSING && mux_next_ms(t->mux) < wanted_ms) {
         wanted_ms = mux_next_ms(t->mux);
+    }
+    if (t->state == TUNNEL_DRAINING && !t->goaway_seen && t->answer_ms < wanted_ms &&
+        t->answer_ms > now_ms(t)) {
+        wanted_ms = t->answer_ms;
     }
     if (wanted_ms >= t->armed_ms && uv_is_active((const uv_handle_t *)&t->timer)) {
         return;
@@ -205,10 +210,12 @@ static void fail(struct tunnel *t)
     close_link(t, (uint16_t)(MUX_CLOSE_BASE + fault));
 }
 
+/* No request is left and none will come. */
 static bool drained(const struct tunnel *t)
 {
-    return t->state == TUNNEL_DRAINING && t->goaway_seen && mux_n_streams(t->mux) == 0 &&
-           !mux_wants_send(t->mux) && link_can_send(t->link);
+    return t->state == TUNNEL_DRAINING && mux_n_streams(t->mux) == 0 &&
+           (t->goaway_seen || now_ms(t) >= t->answer_ms) && !mux_wants_send(t->mux) &&
+           link_can_send(t->link);
 }
 
 /* on_up and on_goaway. False if the owner ended the tunnel. */
@@ -238,6 +245,7 @@ static void on_turn(void *user)
         note(t, lost_class(t), "the connection was lost");
         end(t);
     } else if (drained(t)) {
+        note(t, RETRY_MOVED, "all requests are answered");
         close_link(t, LINK_CLOSE_GOING_AWAY);
     }
     if (t->state != TUNNEL_GONE) {
@@ -472,6 +480,7 @@ void tunnel_drain(struct tunnel *t)
 {
     if (t->state == TUNNEL_OPEN || t->state == TUNNEL_GREETING) {
         mux_goaway(t->mux, HEAD_GOAWAY_SHUTDOWN, 0);
+        t->answer_ms = now_ms(t) + TUNNEL_GOAWAY_MS;
         enter(t, TUNNEL_DRAINING, t->drain_ms);
         arm(t);
     }

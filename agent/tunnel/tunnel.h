@@ -21,6 +21,10 @@
  * now. */
 #define TUNNEL_STALL_MS MUX_REPLY_DEADLINE_MS
 
+/* How long the relay may take to answer our goaway when no request is in flight any more. A relay
+ * that does not answer at all must not hold up the end. */
+#define TUNNEL_GOAWAY_MS 3000
+
 struct tunnel;
 
 /* The streams' events, as in mux.h but with the mux itself in on_request. It may be used for a

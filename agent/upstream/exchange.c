@@ -300,8 +300,10 @@ static void feed(struct connection *c, struct span input)
         c->server_us = c->handed_us == 0 ? 0 : (uint32_t)(clock_now_us() - c->handed_us);
     }
     do {
-        if (response_next(&c->answer, &input, &event) != 0) {
-            exchange_fail(c, HEAD_RESET_BAD_ANSWER, c->answer.why);
+        int rc = response_next(&c->answer, &input, &event);
+        if (rc != 0) {
+            bool ours = rc == ERROR_NOMEM;
+            exchange_fail(c, ours ? HEAD_RESET_INTERNAL : HEAD_RESET_BAD_ANSWER, c->answer.why);
             return;
         }
         switch (event) {

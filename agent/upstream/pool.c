@@ -151,10 +151,23 @@ static void expire_connections(struct list *connections, uint64_t now_ms)
     }
 }
 
+/* libuv runs timers before it looks at sockets. After the process was held up (SIGSTOP, a machine
+ * without time to spare) answers may lie there unread: then one tick is passed over. */
+static bool was_held_up(struct upstream *u, uint64_t now_ms)
+{
+    bool late = now_ms - u->last_tick_ms > 2 * POOL_TICK_MS && !u->passed_over;
+    u->last_tick_ms = now_ms;
+    u->passed_over = late;
+    return late;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct upstream *u = timer->data;
     uint64_t now_ms = uv_now(u->loop);
+    if (was_held_up(u, now_ms)) {
+        return;
+    }
     expire_connections(&u->busy, now_ms);
     expire_queue(u, now_ms);
     expire_connections(&u->idle, now_ms);
@@ -166,6 +179,8 @@ static void on_tick(uv_timer_t *timer)
 static void start_ticking(struct upstream *u)
 {
     if (!uv_is_active((uv_handle_t *)&u->timer)) {
+        u->last_tick_ms = uv_now(u->loop);
+        u->passed_over = false;
         uv_timer_start(&u->timer, on_tick, POOL_TICK_MS, POOL_TICK_MS); /* as above */
     }
 }

@@ -37,8 +37,10 @@ struct upstream {
     uint32_t n_queued;
     uint32_t n_open; /* connections in use of max_connections */
 
-    uv_timer_t timer; /* ticks while there is a call or a connection */
-    uv_idle_t turn;   /* active while calls wait for the next turn of the loop */
+    uv_timer_t timer;      /* ticks while there is a call or a connection */
+    uint64_t last_tick_ms; /* uv_now */
+    bool passed_over;      /* that tick came late and was left out */
+    uv_idle_t turn;        /* active while calls wait for the next turn of the loop */
 
     struct buffer field;                  /* the Authorization field being written */
     char receive[UPSTREAM_RECEIVE_BYTES]; /* what is being read; nothing stays in it */

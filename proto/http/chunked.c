@@ -55,18 +55,27 @@ static int trailer_line_byte(struct chunked *c, uint8_t byte)
     return text_byte_ok(byte) ? 0 : ERROR_SYNTAX;
 }
 
+static int trailer_name_byte(struct chunked *c, uint8_t byte)
+{
+    if (byte == ':' && c->state == CHUNKED_TRAILER_NAME) {
+        c->state = CHUNKED_TRAILER_LINE;
+        return 0;
+    }
+    char text = (char)byte;
+    if (!field_is_token((struct span){&text, 1})) {
+        return ERROR_SYNTAX;
+    }
+    c->state = CHUNKED_TRAILER_NAME;
+    return 0;
+}
+
 static int trailer_start(struct chunked *c, uint8_t byte)
 {
     if (byte == '\r') {
         c->state = CHUNKED_END_LF;
         return 0;
     }
-    char first = (char)byte;
-    if (!field_is_token((struct span){&first, 1})) {
-        return ERROR_SYNTAX;
-    }
-    c->state = CHUNKED_TRAILER_LINE;
-    return 0;
+    return trailer_name_byte(c, byte);
 }
 
 static int expect(struct chunked *c, uint8_t byte, uint8_t wanted, enum chunked_state next)
@@ -100,6 +109,7 @@ static int framing_byte(struct chunked *c, uint8_t byte)
     case CHUNKED_DATA_CR: return expect(c, byte, '\r', CHUNKED_DATA_LF);
     case CHUNKED_DATA_LF: c->line_bytes = 0; return expect(c, byte, '\n', CHUNKED_SIZE);
     case CHUNKED_TRAILER: return trailer_start(c, byte);
+    case CHUNKED_TRAILER_NAME: return trailer_name_byte(c, byte);
     case CHUNKED_TRAILER_LINE: return trailer_line_byte(c, byte);
     case CHUNKED_TRAILER_LF: return expect(c, byte, '\n', CHUNKED_TRAILER);
     case CHUNKED_END_LF: return expect(c, byte, '\n', CHUNKED_DONE);

@@ -20,7 +20,8 @@ enum chunked_state {
     CHUNKED_DATA_CR,   /* the data is over, its CR follows */
     CHUNKED_DATA_LF,
     CHUNKED_TRAILER,      /* at the start of a trailer line */
-    CHUNKED_TRAILER_LINE, /* inside one */
+    CHUNKED_TRAILER_NAME, /* in the name of one */
+    CHUNKED_TRAILER_LINE, /* behind its colon */
     CHUNKED_TRAILER_LF,   /* the CR of a trailer line was seen */
     CHUNKED_END_LF,       /* the CR of the last line was seen */
     CHUNKED_DONE

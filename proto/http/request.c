@@ -97,7 +97,10 @@ static enum request_state end_line(struct request *r)
         }
         r->state = REQUEST_FIELDS;
         r->fields_start = r->head.len;
-    } else if (empty) {
+        r->line_start = r->head.len;
+        return request_judge_line(r);
+    }
+    if (empty) {
         return request_judge_head(r);
     }
     r->line_start = r->head.len;
@@ -175,9 +178,6 @@ static enum request_state feed_head(struct request *r, const uint8_t *bytes, siz
         }
     }
     *consumed = at;
-    if (r->state == REQUEST_FIELDS) {
-        return request_judge_line(r);
-    }
     return r->state;
 }
 

@@ -94,7 +94,7 @@ bool request_is_untouched(const struct request *r);
 
 /* Takes bytes until the head is complete, the request is complete or refused, or all are taken:
  * `*consumed` of them. Call again with the rest while the state is REQUEST_BODY. The new state is
- * returned, and is in r->state. Running out of memory refuses with 413. */
+ * returned, and is in r->state. Running out of memory refuses as too large (413, 414, 431). */
 enum request_state request_feed(struct request *r, const uint8_t *bytes, size_t len,
                                 size_t *consumed);
 

@@ -55,11 +55,25 @@ static void make_index(void)
     server_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_context_freed);
 }
 
+/* The first error is the cause; those behind it say where it was noticed. */
 static const char *openssl_reason(void)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = ERR_peek_error();
+    if (ERR_SYSTEM_ERROR(code)) {
+        return strerror(ERR_GET_REASON(code));
+    }
     const char *reason = ERR_reason_error_string(code);
     return reason != NULL ? reason : "unknown reason";
+}
+
+/* An encrypted key is refused: OpenSSL would ask the terminal for its pass phrase and wait. */
+static int no_passphrase(char *text, int cap, int is_writing, void *user)
+{
+    (void)text;
+    (void)cap;
+    (void)is_writing;
+    (void)user;
+    return -1;
 }
 
 /* Only http/1.1: a client that offers something else alone gets no ALPN answer. */
@@ -107,6 +121,7 @@ static int set_policy(SSL_CTX *ctx, const uint8_t *ticket_key)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 1);
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     static const unsigned char id[] = "thinknx-relay";
     /* The control macro takes void *, and does not write. */
     void *key = (void *)(uintptr_t)ticket_key;

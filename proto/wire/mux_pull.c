@@ -164,7 +164,8 @@ size_t mux_pull(struct mux *m, uint8_t *bytes, size_t cap, uint64_t now_ms)
 {
     assert(cap >= FRAME_HEADER_BYTES + FRAME_PAYLOAD_MAX);
     (void)cap;
-    struct message msg = {bytes, 0};
+    struct message msg = {.len = 0};
+    msg.bytes = bytes;
     if (m->closed) {
         return 0;
     }

@@ -30,8 +30,11 @@ static void copy_software(struct mux_peer *peer, struct span software)
 {
     size_t len = software.len < sizeof(peer->software) ? software.len : sizeof(peer->software) - 1;
     for (size_t i = 0; i < len; i++) {
-        char c = software.p[i];
-        peer->software[i] = c >= 0x20 && c <= 0x7e ? c : '?';
+        if (software.p[i] >= 0x20 && software.p[i] <= 0x7e) {
+            peer->software[i] = software.p[i];
+        } else {
+            peer->software[i] = '?';
+        }
     }
     peer->software[len] = '\0';
 }

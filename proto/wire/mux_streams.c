@@ -26,10 +26,13 @@ static void free_stream(struct mux_stream *s)
 
 static void free_list(struct list *l)
 {
-    struct list *node;
-    while ((node = list_pop(l)) != NULL) {
+    struct list *node = l->next;
+    while (node != l) {
+        struct list *next = node->next;
         free_stream(LIST_ITEM(node, struct mux_stream, open));
+        node = next;
     }
+    list_init(l);
 }
 
 void mux_streams_close(struct mux_streams *t)

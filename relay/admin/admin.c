@@ -9,22 +9,25 @@
 #include <unistd.h>
 
 #include "proto/base/error.h"
+#include "proto/http/query.h"
 #include "proto/http/request.h"
 #include "relay/front/answer.h"
 #include "relay/worker.h"
 
-/* A whole request must have come by then. */
-#define ADMIN_DEADLINE_MS 5000
+/* The request must have come and the page be taken by then. */
+#define ADMIN_DEADLINE_MS 10000
 /* Connections at once; more are closed. */
 #define ADMIN_SESSIONS_MAX 64
-/* Longest page. */
-#define ADMIN_PAGE_BYTES_MAX (1024 * 1024)
+/* Longest page (the status of BOARD_SERVERS_MAX buildings), and how much is written at once. */
+#define ADMIN_PAGE_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define ADMIN_PIECE_BYTES    32768
 
 struct admin_session {
     struct conn conn;
     struct worker *worker;
     struct request request;
-    struct list node; /* worker->admin_sessions */
+    struct buffer page; /* what is still to be written */
+    struct list node;   /* worker->admin_sessions */
     struct wheel_timer deadline;
 };
 
@@ -33,20 +36,37 @@ static struct admin_session *session_of(struct conn *c)
     return c->user;
 }
 
+/* Writes as much of the page as the peer takes now. */
+static void pump(struct admin_session *s)
+{
+    while (s->page.len > 0 && conn_pending(&s->conn) < CONN_PENDING_LOW_BYTES) {
+        size_t len = s->page.len < ADMIN_PIECE_BYTES ? s->page.len : ADMIN_PIECE_BYTES;
+        if (conn_write(&s->conn, buffer_bytes(&s->page), len) < 0) {
+            return;
+        }
+        buffer_consume(&s->page, len);
+    }
+    if (s->page.len == 0) {
+        wheel_cancel(&s->deadline);
+        conn_finish(&s->conn);
+    }
+}
+
+/* Takes the body: it is empty afterwards. */
 static void send_page(struct admin_session *s, unsigned status, const char *type,
-                      const struct buffer *body)
+                      struct buffer *body)
 {
     char head[256];
     int len = snprintf(head, sizeof(head),
                        "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                        "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
                        status, answer_phrase(status), type, body->len);
-    bool head_only = s->request.state == REQUEST_COMPLETE && s->request.method == REQUEST_HEAD;
-    if (conn_write(&s->conn, head, (size_t)len) == 0 && !head_only && body->len > 0) {
-        (void)conn_write(&s->conn, buffer_bytes(body), body->len);
+    if (s->request.state != REQUEST_COMPLETE || s->request.method != REQUEST_HEAD) {
+        s->page = *body;
+        buffer_init(body, ADMIN_PAGE_BYTES_MAX);
     }
-    wheel_cancel(&s->deadline);
-    conn_finish(&s->conn);
+    (void)conn_write(&s->conn, head, (size_t)len);
+    pump(s);
 }
 
 static void send_text(struct admin_session *s, unsigned status, const char *text)
@@ -70,9 +90,11 @@ static void send_metrics(struct admin_session *s)
         metrics_merge(sum, &relay->workers[i].metrics);
     }
     struct directory_counts counts = directory_count(store_directory(relay->store));
+    struct board_counts board = board_count(relay->board);
     struct store_stats store;
     store_read_stats(relay->store, &store);
     struct metrics_gauges gauges = {
+        .n_online = board.n_online,
         .n_servers = counts.n_servers,
         .n_keys = counts.n_keys,
         .store_failures = store.n_failures,
@@ -93,9 +115,39 @@ static void send_metrics(struct admin_session *s)
     free(sum);
 }
 
+/* /readyz?serial=TNX-0001: would a call to this building be answered now? */
+static void send_server_readiness(struct admin_session *s, struct span serial)
+{
+    if (board_is_online(s->worker->relay->board, serial)) {
+        send_text(s, 200, "online\n");
+    } else {
+        send_text(s, 503, "offline: the last end-to-end probe was not answered\n");
+    }
+}
+
+static void send_status(struct admin_session *s)
+{
+    char *text = board_format_json(s->worker->relay->board);
+    struct buffer body;
+    buffer_init(&body, ADMIN_PAGE_BYTES_MAX);
+    if (text != NULL && buffer_append(&body, text, strlen(text)) == 0) {
+        send_page(s, 200, "application/json", &body);
+    } else {
+        send_text(s, 500, "out of memory\n");
+    }
+    buffer_close(&body);
+    free(text);
+}
+
+/* Ready to serve at all. */
 static void send_readiness(struct admin_session *s)
 {
     struct store_stats store;
+    struct query_param serial;
+    if (query_find(s->request.query, span_of("serial"), &serial)) {
+        send_server_readiness(s, serial.value);
+        return;
+    }
     store_read_stats(s->worker->relay->store, &store);
     if (s->worker->draining) {
         send_text(s, 503, "draining\n");
@@ -115,10 +167,12 @@ static void answer_request(struct admin_session *s)
         send_metrics(s);
     } else if (span_equal(r->path, span_of("/healthz"))) {
         send_text(s, 200, "ok\n");
+    } else if (span_equal(r->path, span_of("/status"))) {
+        send_status(s);
     } else if (span_equal(r->path, span_of("/readyz"))) {
         send_readiness(s);
     } else {
-        send_text(s, 404, "there are /metrics, /healthz and /readyz\n");
+        send_text(s, 404, "there are /metrics, /healthz, /readyz and /status\n");
     }
 }
 
@@ -147,7 +201,7 @@ static void on_end(struct conn *c, enum conn_end end)
 
 static void on_drain(struct conn *c)
 {
-    (void)c;
+    pump(session_of(c));
 }
 
 static void on_closed(struct conn *c)
@@ -156,6 +210,7 @@ static void on_closed(struct conn *c)
     wheel_cancel(&s->deadline);
     list_remove(&s->node);
     request_close(&s->request);
+    buffer_close(&s->page);
     s->worker->n_admin_sessions--;
     free(s);
 }
@@ -184,6 +239,7 @@ void admin_accept(struct worker *w, int fd)
     }
     s->worker = w;
     request_init(&s->request);
+    buffer_init(&s->page, ADMIN_PAGE_BYTES_MAX);
     wheel_timer_init(&s->deadline, on_deadline);
     if (conn_open(&s->conn, &w->io, fd, NULL, &callbacks, s) < 0) {
         free(s);

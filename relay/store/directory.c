@@ -17,6 +17,7 @@
 #include "relay/store/grace.h"
 #include "relay/store/index.h"
 #include "relay/store/scope_pool.h"
+#include "relay/store/slab.h"
 
 _Static_assert(DIRECTORY_HASH_BYTES == CREDENTIAL_HASH_BYTES, "one hash for all");
 
@@ -28,25 +29,26 @@ _Static_assert(DIRECTORY_HASH_BYTES == CREDENTIAL_HASH_BYTES, "one hash for all"
  * tables of two indexes. */
 #define RETIREMENTS_MAX 4
 
-/* The public part comes first: a pointer to it is a pointer to the whole. */
-struct live_cell {
-    struct directory_live live;
-    struct live_cell *next_used; /* while `queued` */
-    int64_t key_id;
-    _Atomic bool queued; /* on the list of used keys */
-    bool orphan;         /* writer: its key is gone; whoever takes it off the list frees it */
-};
-
 struct server_entry {
     struct directory_server server;
     uint32_t sweep; /* writer */
 };
 
 struct key_entry {
-    struct directory_key key;
     uint8_t hash[DIRECTORY_HASH_BYTES];
+    struct directory_key key;
     struct scope_shared *scope; /* writer */
     uint32_t sweep;             /* writer */
+};
+
+/* What lives as long as the key, with its first version in the same memory: most keys never have a
+ * second one. */
+struct key_cell {
+    struct directory_live live;
+    struct key_cell *next_used; /* while `queued` */
+    _Atomic bool queued;        /* on the list of used keys */
+    bool orphan; /* writer: the key is gone; whoever takes it off the list frees it */
+    struct key_entry first;
 };
 
 struct directory {
@@ -55,10 +57,12 @@ struct directory {
     struct index keys;    /* by hash */
     struct index key_ids; /* keys by id */
     struct grace grace;
-    struct scope_pool scopes;         /* writer */
-    uint32_t sweep;                   /* writer: number of the running or last sweep */
-    _Atomic(struct live_cell *) used; /* keys, since the writer last took them */
-    struct live_cell *taken;          /* writer: the rest of what it took */
+    struct scope_pool scopes;        /* writer */
+    uint32_t sweep;                  /* writer: number of the running or last sweep */
+    _Atomic(struct key_cell *) used; /* keys, since the writer last took them */
+    struct key_cell *taken;          /* writer: the rest of what it took */
+    struct slab key_cells;           /* writer */
+    struct slab server_entries;      /* writer */
     _Atomic size_t n_servers;
     _Atomic size_t n_keys;
 };
@@ -125,6 +129,12 @@ static bool match_key_id(const void *item, const void *key)
     return ((const struct key_entry *)item)->key.id == *(const int64_t *)key;
 }
 
+/* The counters of a key are the first member of its cell. */
+static struct key_cell *cell_of(struct directory_live *live)
+{
+    return (struct key_cell *)(void *)live;
+}
+
 /* Looking up */
 
 static const struct server_entry *server_by_id(const struct directory *d, int64_t id)
@@ -180,7 +190,7 @@ static bool in_time(const struct directory_key *key, int64_t now_s)
 /* Any thread. */
 static void mark_used(struct directory *d, struct directory_live *live, int64_t now_s)
 {
-    struct live_cell *cell = (struct live_cell *)(void *)live;
+    struct key_cell *cell = cell_of(live);
 
     if (atomic_load_explicit(&live->last_used_s, memory_order_relaxed) != now_s) {
         atomic_store_explicit(&live->last_used_s, now_s, memory_order_relaxed);
@@ -275,40 +285,41 @@ struct directory_counts directory_count(const struct directory *d)
 
 /* Writing */
 
-static void release_plain(void *user, void *memory)
+static void release_live(void *user, void *memory)
 {
     (void)user;
     free(memory);
 }
 
+static void release_server(void *user, void *memory)
+{
+    struct directory *d = user;
+    slab_give(&d->server_entries, memory);
+}
+
+/* The cell outlives its entries: it is retired after them. */
 static void release_key(void *user, void *memory)
 {
     struct directory *d = user;
     struct key_entry *entry = memory;
+
     scope_pool_give(&d->scopes, entry->scope);
-    free(entry);
+    if (entry != &cell_of(entry->key.live)->first) {
+        free(entry);
+    }
 }
 
-static void release_live(void *user, void *memory)
+static void release_cell(void *user, void *memory)
 {
-    struct live_cell *cell = memory;
-    (void)user;
+    struct directory *d = user;
+    struct key_cell *cell = memory;
+
     /* No worker can reach it any more, so this does not change under our eyes. */
     if (atomic_load(&cell->queued)) {
         cell->orphan = true;
     } else {
-        free(cell);
+        slab_give(&d->key_cells, cell);
     }
-}
-
-static struct directory_live *live_new(int64_t key_id)
-{
-    struct live_cell *cell = calloc(1, sizeof(*cell));
-    if (cell == NULL) {
-        return NULL;
-    }
-    cell->key_id = key_id;
-    return &cell->live;
 }
 
 /* Entries are const to everybody but the one who frees them. */
@@ -354,6 +365,8 @@ struct directory *directory_new(void)
         goto no_indexes;
     }
     scope_pool_init(&d->scopes);
+    slab_init(&d->key_cells, sizeof(struct key_cell));
+    slab_init(&d->server_entries, sizeof(struct server_entry));
     return d;
 no_indexes:
     grace_close(&d->grace);
@@ -382,15 +395,18 @@ void directory_free(struct directory *d)
     grace_close(&d->grace);
     while ((item = index_next(&d->key_ids, &cursor)) != NULL) {
         struct key_entry *entry = own(item);
-        free(entry->key.live);
+        struct key_cell *cell = cell_of(entry->key.live);
         release_key(d, entry);
+        slab_give(&d->key_cells, cell);
     }
     cursor = 0;
     while ((item = index_next(&d->servers, &cursor)) != NULL) {
         struct server_entry *entry = own(item);
         free(entry->server.live);
-        free(entry);
+        slab_give(&d->server_entries, entry);
     }
+    slab_close(&d->key_cells);
+    slab_close(&d->server_entries);
     index_close(&d->keys);
     index_close(&d->key_ids);
     index_close(&d->serials);
@@ -418,19 +434,18 @@ static bool same_server(const struct directory_server *a, const struct directory
 }
 
 /* A new version; takes over the counters of `old`, which may be NULL. */
-static struct server_entry *server_new(const struct directory *d,
-                                       const struct directory_server *server,
+static struct server_entry *server_new(struct directory *d, const struct directory_server *server,
                                        const struct server_entry *old)
 {
-    struct server_entry *entry = calloc(1, sizeof(*entry));
+    struct server_entry *entry = slab_take(&d->server_entries);
     if (entry == NULL) {
         return NULL;
     }
     entry->server = *server;
     entry->sweep = d->sweep;
-    entry->server.live = old != NULL ? old->server.live : live_new(0);
+    entry->server.live = old != NULL ? old->server.live : calloc(1, sizeof(*old->server.live));
     if (entry->server.live == NULL) {
-        free(entry);
+        slab_give(&d->server_entries, entry);
         return NULL;
     }
     return entry;
@@ -473,7 +488,7 @@ int directory_put_server(struct directory *d, const struct directory_server *ser
      * index by id until then. */
     (void)index_put(&d->serials, map_hash(serial.p, serial.len), &serial, entry);
     if (old != NULL) {
-        grace_retire(&d->grace, old, release_plain);
+        grace_retire(&d->grace, old, release_server);
     }
     count_items(d);
     *changed = true;
@@ -490,25 +505,40 @@ static bool same_key(const struct key_entry *old, const struct directory_key *ke
            memcmp(old->hash, hash, sizeof(old->hash)) == 0;
 }
 
+/* Room for a version, in the cell of a new key or beside that of an old one. */
+static struct key_entry *key_room(struct directory *d, const struct key_entry *old)
+{
+    if (old != NULL) {
+        struct key_entry *entry = calloc(1, sizeof(*entry));
+        if (entry != NULL) {
+            entry->key.live = old->key.live;
+        }
+        return entry;
+    }
+    struct key_cell *cell = slab_take(&d->key_cells);
+    if (cell == NULL) {
+        return NULL;
+    }
+    cell->first.key.live = &cell->live;
+    return &cell->first;
+}
+
 /* As server_new. Takes `scope` on success. */
-static struct key_entry *key_new(const struct directory *d, const struct directory_key *key,
+static struct key_entry *key_new(struct directory *d, const struct directory_key *key,
                                  const uint8_t *hash, struct scope_shared *scope,
                                  const struct key_entry *old)
 {
-    struct key_entry *entry = calloc(1, sizeof(*entry));
+    struct key_entry *entry = key_room(d, old);
     if (entry == NULL) {
         return NULL;
     }
+    struct directory_live *live = entry->key.live;
     entry->key = *key;
+    entry->key.live = live;
     entry->sweep = d->sweep;
     entry->scope = scope;
     entry->key.scope = scope == NULL ? NULL : scope->scope;
     memcpy(entry->hash, hash, sizeof(entry->hash));
-    entry->key.live = old != NULL ? old->key.live : live_new(key->id);
-    if (entry->key.live == NULL) {
-        free(entry);
-        return NULL;
-    }
     return entry;
 }
 
@@ -566,7 +596,7 @@ bool directory_remove_server(struct directory *d, int64_t id)
     count_items(d);
     grace_make_room(&d->grace, 2);
     grace_retire(&d->grace, entry->server.live, release_live);
-    grace_retire(&d->grace, entry, release_plain);
+    grace_retire(&d->grace, entry, release_server);
     return true;
 }
 
@@ -579,8 +609,8 @@ bool directory_remove_key(struct directory *d, int64_t id)
     (void)index_remove(&d->keys, prefix_of(entry->hash), entry->hash);
     count_items(d);
     grace_make_room(&d->grace, 2);
-    grace_retire(&d->grace, entry->key.live, release_live);
     grace_retire(&d->grace, entry, release_key);
+    grace_retire(&d->grace, cell_of(entry->key.live), release_cell);
     return true;
 }
 
@@ -628,14 +658,15 @@ bool directory_visit_used(struct directory *d, size_t n_max,
         d->taken = atomic_exchange(&d->used, NULL);
     }
     for (size_t n = 0; d->taken != NULL && n < n_max; n++) {
-        struct live_cell *cell = d->taken;
+        struct key_cell *cell = d->taken;
         d->taken = cell->next_used;
         if (cell->orphan) {
-            free(cell);
+            slab_give(&d->key_cells, cell);
         } else {
-            /* First taken off, then read: a use in between queues it again. */
+            /* First taken off, then read: a use in between queues it again. The first version has
+             * the id for good. */
             atomic_store(&cell->queued, false);
-            visit(user, cell->key_id, atomic_load(&cell->live.last_used_s));
+            visit(user, cell->first.key.id, atomic_load(&cell->live.last_used_s));
         }
     }
     return directory_has_used(d);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linear probing, at most half full. A removed item leaves a grave, so that those behind it are
+/* Linear probing, at most 5/8 full. A removed item leaves a grave, so that those behind it are
  * still found; graves go when the table is made anew. */
 #include "relay/store/index.h"
 
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "proto/base/error.h"
+#include "relay/store/slab.h"
 
 #define SLOTS_MIN 64
 
@@ -22,8 +23,8 @@ static struct index_slots *slots_new(size_t n_slots)
     if (n_slots > (SIZE_MAX - sizeof(struct index_slots)) / sizeof(_Atomic(const void *))) {
         return NULL;
     }
-    /* Zeroes are null pointers on every machine this runs on, and calloc spares the page faults. */
-    struct index_slots *s = calloc(1, sizeof(*s) + n_slots * sizeof(s->at[0]));
+    /* Zeroes are null pointers on every machine this runs on. */
+    struct index_slots *s = slab_big(sizeof(*s) + n_slots * sizeof(s->at[0]));
     if (s != NULL) {
         s->n_slots = n_slots;
     }
@@ -91,6 +92,12 @@ static void release_slots(void *user, void *memory)
     free(memory);
 }
 
+/* Slots that may be used. */
+static size_t most(size_t n_slots)
+{
+    return n_slots / 8 * 5;
+}
+
 int index_reserve(struct index *x, size_t n)
 {
     struct index_slots *old = current(x);
@@ -98,11 +105,12 @@ int index_reserve(struct index *x, size_t n)
     size_t cursor = 0;
     const void *item = NULL;
 
-    if (n <= old->n_slots / 2 && x->n_used <= old->n_slots / 2 - n) {
+    if (n <= most(old->n_slots) && x->n_used <= most(old->n_slots) - n) {
         return 0;
     }
-    /* Twice the need, lest a table full of graves be made anew for every item. */
-    while (n_slots / 4 < x->n_items + n) {
+    /* Made anew it is half full at most, lest a table full of graves be made anew for every item.
+     */
+    while (n_slots / 2 < x->n_items + n) {
         if (n_slots > SIZE_MAX / 16) {
             return ERROR_NOMEM;
         }
@@ -132,7 +140,7 @@ const void *index_put(struct index *x, uint64_t hash, const void *key, const voi
         atomic_store(slot, item);
         return old;
     }
-    assert(x->n_used < s->n_slots / 2);
+    assert(x->n_used < most(s->n_slots));
     size_t i = (size_t)hash & (s->n_slots - 1);
     while (atomic_load_explicit(&s->at[i], memory_order_relaxed) != NULL) {
         i = (i + 1) & (s->n_slots - 1);

@@ -17,8 +17,10 @@
 #include "proto/base/error.h"
 #include "proto/base/list.h"
 #include "proto/base/log.h"
+#include "proto/base/random.h"
 #include "relay/front/exchange.h"
 #include "relay/router.h"
+#include "relay/tunnel/probe.h"
 #include "relay/tunnel/websocket.h"
 #include "relay/worker.h"
 
@@ -54,6 +56,7 @@ struct tunnel {
     struct list node;       /* worker->tunnels */
     struct list dirty_node; /* worker->dirty_tunnels */
     struct wheel_timer tick;
+    struct probe probe;
     char serial[DIRECTORY_SERIAL_BYTES];
     char address[ADDRESS_BYTES];
     char software[64];
@@ -90,13 +93,14 @@ static void doom(struct tunnel *t, uint16_t code, const char *reason)
 
 /* ---- the end ---- */
 
-static void unregister(struct tunnel *t)
+static void unregister(struct tunnel *t, const char *reason)
 {
     if (t->state != TUNNEL_UP) {
         return;
     }
     struct worker *w = t->worker;
     registry_down(&w->registry, t->server, t->ref, worker_now_ms(w));
+    board_tunnel_down(w->relay->board, t->server, t->number, reason);
     struct link_message *m = link_message_new(LINK_TUNNEL_DOWN, 0);
     if (m != NULL) {
         m->server = t->server;
@@ -122,7 +126,7 @@ static void end(struct tunnel *t, uint16_t code, const char *reason)
         return;
     }
     bool was_up = t->state != TUNNEL_GREETING;
-    unregister(t);
+    unregister(t, reason);
     t->state = TUNNEL_ENDED;
     list_remove(&t->dirty_node);
     wheel_cancel(&t->tick);
@@ -212,6 +216,53 @@ static void on_drain(struct conn *c)
     flush(c->user);
 }
 
+/* ---- probes: streams of our own, with no exchange behind them ---- */
+
+static void end_probe(struct tunnel *t, bool answered, uint32_t server_us, const char *reason)
+{
+    probe_ended(&t->probe, random_u64(), worker_now_ms(t->worker));
+    board_probe(t->worker->relay->board, t->server, t->number, answered, server_us,
+                mux_rtt_us(t->mux), reason);
+}
+
+static void send_probe(struct tunnel *t, uint64_t now_ms)
+{
+    struct head_request head = {
+        .method = HEAD_METHOD_GET,
+        .deadline_ms = PROBE_DEADLINE_MS,
+        .path = span_of(PROBE_PATH),
+        .request_id = span_of("probe"),
+    };
+    uint32_t stream = 0;
+    if (mux_request(t->mux, &head, NULL, pointer_of(0), &stream, now_ms) == 0) {
+        probe_started(&t->probe, stream, now_ms);
+    } else {
+        probe_ended(&t->probe, random_u64(), now_ms); /* full of real calls: those tell as much */
+    }
+}
+
+static void tick_probe(struct tunnel *t, uint64_t now_ms)
+{
+    if (t->state != TUNNEL_UP) {
+        return;
+    }
+    if (probe_is_late(&t->probe, now_ms)) {
+        mux_reset(t->mux, t->probe.stream, HEAD_RESET_DEADLINE, HEAD_DELIVERED_UNKNOWN);
+        end_probe(t, false, 0, "server_timeout");
+    }
+    if (probe_is_due(&t->probe, now_ms)) {
+        send_probe(t, now_ms);
+    }
+}
+
+/* A real call was answered: as good as a probe, and told to the board as often as one. */
+static void note_answer(struct tunnel *t, uint32_t server_us)
+{
+    if (probe_is_due(&t->probe, worker_now_ms(t->worker))) {
+        end_probe(t, true, server_us, NULL);
+    }
+}
+
 /* ---- events of the mux ---- */
 
 static void tell_old_tunnel(struct tunnel *t, tunnel_ref old)
@@ -260,17 +311,22 @@ static void on_ready(void *user, const struct mux_peer *peer)
               log_uint("tunnel", t->number), log_text("address", t->address),
               log_text("agent", t->software), log_uint("version", peer->version),
               log_bool("replaced", old != 0));
+    board_tunnel_up(w->relay->board, t->server, t->serial, t->number, t->address, t->software);
+    probe_init(&t->probe, w->settings.probe_ms, t->up_ms);
     if (old != 0) {
         tell_old_tunnel(t, old);
     }
     announce(t);
+    tick_probe(t, t->up_ms);
 }
 
 static void on_handed(void *user, uint32_t stream, void *stream_user)
 {
     (void)stream;
     struct tunnel *t = user;
-    router_handed(t->worker, ref_of(stream_user));
+    if (ref_of(stream_user) != 0) {
+        router_handed(t->worker, ref_of(stream_user));
+    }
 }
 
 static void on_response(void *user, uint32_t stream, void *stream_user,
@@ -278,6 +334,11 @@ static void on_response(void *user, uint32_t stream, void *stream_user,
 {
     (void)stream;
     struct tunnel *t = user;
+    if (ref_of(stream_user) == 0) {
+        end_probe(t, true, head->server_us, NULL);
+        return;
+    }
+    note_answer(t, head->server_us);
     metrics_observe(&t->worker->metrics.upstream, head->server_us);
     router_head(t->worker, ref_of(stream_user), head, end_of_stream);
 }
@@ -286,6 +347,10 @@ static void on_data(void *user, uint32_t stream, void *stream_user, const uint8_
                     size_t len, bool end_of_stream)
 {
     struct tunnel *t = user;
+    if (ref_of(stream_user) == 0) {
+        mux_consume(t->mux, stream, len);
+        return;
+    }
     router_data(t->worker, ref_of(stream_user), t->ref, stream, bytes, len, end_of_stream);
 }
 
@@ -294,6 +359,10 @@ static void on_reset(void *user, uint32_t stream, void *stream_user, enum head_r
 {
     (void)stream;
     struct tunnel *t = user;
+    if (ref_of(stream_user) == 0) {
+        end_probe(t, false, 0, head_reset_name((uint16_t)reason));
+        return;
+    }
     router_failed(t->worker, ref_of(stream_user), reason, delivered);
 }
 
@@ -303,7 +372,7 @@ static void on_goaway(void *user, enum head_goaway reason, uint32_t retry_after_
     struct tunnel *t = user;
     log_event(LOG_LEVEL_INFO, "agent drains", log_text("serial", t->serial),
               log_uint("tunnel", t->number), log_text("reason", head_goaway_name(reason)));
-    unregister(t);
+    unregister(t, "agent drains");
     if (t->state == TUNNEL_UP) {
         t->state = TUNNEL_RETIRING;
         t->retiring = true;
@@ -437,6 +506,7 @@ static void on_tick(struct wheel_timer *timer)
     struct tunnel *t = LIST_ITEM(timer, struct tunnel, tick);
     uint64_t now_ms = worker_now_ms(t->worker);
     wheel_set(&t->worker->wheel, timer, now_ms + TICK_MS);
+    tick_probe(t, now_ms);
     if (mux_tick(t->mux, now_ms) < 0) {
         enum mux_fault fault = mux_fault(t->mux);
         doom(t, (uint16_t)(WEBSOCKET_CLOSE_FAULT + (unsigned)fault), mux_fault_name(fault));
@@ -566,7 +636,7 @@ void tunnel_retire(struct tunnel *t, enum head_goaway reason, bool at_once, uint
         return;
     }
     t->retiring = true;
-    unregister(t);
+    unregister(t, head_goaway_name(reason));
     if (t->state != TUNNEL_GREETING) {
         t->state = TUNNEL_RETIRING;
     }

@@ -438,6 +438,12 @@ class Verdict:
     # "open"; "closed"; "waiting" for more; "doubt": waiting, or a 400 and closed; "early": the
     # last answer is given now or when the body is there
     end: str = "open"
+    # After so many answers the connection may be closed instead: the body of a refused request
+    # need not be read [S3].
+    cuts: list[int] = field(default_factory=list)
+
+    def cut(self, count: int) -> Verdict:
+        return Verdict(self.answers[:count], "closed")
 
     @property
     def executed(self) -> list[Request]:
@@ -484,6 +490,8 @@ def judge(data: bytes, keys: set[bytes]) -> Verdict:
             if not r.keep_alive or body_unknown:
                 v.end = "closed"
                 return v
+            if status and r.has_body:
+                v.cuts.append(len(v.answers))
         elif isinstance(event, Refusal):
             # [S3] A refused key, path or method may be answered before the body is read.
             statuses = event.statuses | ({status} if status else set())
@@ -527,6 +535,8 @@ def commands(v: Verdict, group: bytes) -> list[int]:
     for r in v.executed:
         parts = (r.query or b"").split(b"&")
         kind = b"".join(values(r, b"content-type")).partition(b";")[0].strip().lower()
+        if list_has(b",".join(values(r, b"connection")), b"content-type"):
+            kind = b""  # hop by hop, then: not forwarded
         if r.method == b"POST" and kind == b"application/x-www-form-urlencoded":
             parts += (r.body or b"").split(b"&")
         try:

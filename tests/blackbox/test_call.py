@@ -400,7 +400,9 @@ def padded_line(building, length):
     return request(start + "x" * (length - len(f"GET {start} HTTP/1.1")))
 
 
-def test_a_request_line_of_8_kib_is_served_and_a_longer_one_refused(building):
+def test_a_request_line_of_8_kib_is_served_and_a_longer_one_refused(start_building):
+    # With digest the server would get the target twice, and find that too long.
+    building = start_building(auth="none")
     with building.connect() as c:
         c.send(padded_line(building, 8192))
         assert c.answer().status == 200
@@ -410,9 +412,10 @@ def test_a_request_line_of_8_kib_is_served_and_a_longer_one_refused(building):
 
 def test_100_header_fields_are_served_and_101_refused(building):
     with building.connect() as c:
-        fields = [f"X-{i}: {i}" for i in range(99)]
+        # Fields that do not travel on: the server has a limit of its own.
+        fields = [f"X-Forwarded-For: 192.0.2.{i}" for i in range(99)]
         assert c.request(building.path(STATUS), fields=fields).status == 200
-        assert_ours(c.request(building.path(STATUS), fields=[*fields, "X-99: 99"]), 431)
+        assert_ours(c.request(building.path(STATUS), fields=[*fields, "X-Last: 1"]), 431)
 
 
 def test_a_head_of_more_than_16_kib_is_refused(building):

@@ -48,6 +48,8 @@ def oracle_fits(entry, outcome, verdict):
             return False
         if own and oracle.REASONS[e.status] != e.reason:
             return False
+    if oracle.commands(verdict, SAMPLE.group.encode()) != list(outcome.runs):
+        return False
     may = [a.interim for a in verdict.answers if a.interim != "never"]
     interim = [a.optional for a in outcome.answers if a.status == 100]
     if len(interim) != len(may):
@@ -146,18 +148,15 @@ def test_every_entry_has_its_outcome(front, cut):
         found = faults(entry, verdict, seen, runs)
         if found:
             wrong.append(report(entry, entry.expand(names), seen, runs, found))
-    astray = [r["target"] for r in requests if r["route"] != "api"]
-    assert not astray, f"reached the building outside its API: {astray}"
+    assert not fronts.astray(requests)
     assert not wrong, f"{len(wrong)} of {len(entries)} entries\n" + "\n".join(wrong)
 
 
-def test_a_callers_request_id_comes_back_and_travels(front):
+def test_a_callers_request_id_comes_back(front):
     mark = f"mark-{secrets.token_hex(8)}"
-    with front.watch() as requests, front.connect() as c:
+    with front.connect() as c:
         c.send(front.probe(mark).data)
         assert c.answer().id == mark
-    carried = [r for r in requests if mark in [v for n, v in r["headers"] if n.lower() == "x-request-id"]]
-    assert len(carried) == 1
 
 
 @pytest.mark.parametrize("value", ["a b", 'a"b', "a\tb", "<x>", "x" * 65, "caf\xe9", ""])

@@ -64,6 +64,8 @@ ENDS = {"open": ("open",), "closed": ("closed",), "waiting": ("quiet",),
 def compare(verdict, seen, runs, group):
     """What relay and oracle disagree about; empty if nothing. A verdict that ends with `open` ends
     with the probe's answer."""
+    if seen.end == "closed" and sum(a.status >= 200 for a in seen.answers) in verdict.cuts:
+        verdict = verdict.cut(sum(a.status >= 200 for a in seen.answers))
     if seen.end not in ENDS[verdict.end]:
         return [f"the connection is {seen.end}, the oracle says {verdict.end}"]
     expected = [a for a in verdict.answers if a.statuses]
@@ -139,7 +141,7 @@ def test_relay_and_oracle_agree_on_the_corpus(front):
     with front.watch() as requests:
         results = front.each(run, entries)
     wrong = finish(front, results)
-    assert not [r["target"] for r in requests if r["route"] != "api"]
+    assert not fronts.astray(requests)
     assert not wrong, f"{len(wrong)} of {len(entries)} entries\n" + "\n".join(wrong)
 
 
@@ -377,5 +379,5 @@ def test_relay_and_oracle_agree_on_mutations(front):
         front.each(work, range(fronts.THREADS))
     assert len(results) == CASES
     wrong = finish(front, results)
-    assert not [r["target"] for r in requests if r["route"] != "api"]
+    assert not fronts.astray(requests)
     assert not wrong, f"{len(wrong)} of {CASES} cases\n" + "\n".join(wrong[:20])

@@ -2,8 +2,10 @@
 """The simulated Thinknx server: the documented API word for word, authentication, the HTTP around
 it, the logs, and the faults that other tests ask it for."""
 
+import base64
 import contextlib
 import hashlib
+import http.client
 import json
 import re
 import signal
@@ -14,6 +16,7 @@ import pytest
 
 from examples import BY_CONTROLLER, EXAMPLES, Text, assert_answer, exactly
 from harness import (
+    DEADLINE,
     HOST,
     USER,
     Connection,
@@ -76,6 +79,12 @@ class Server(Simulator):
     def commands(self):
         """The lines of the KNX log so far. What was answered is in it."""
         return [json.loads(line) for line in self.knx_log.read_text().splitlines()]
+
+    def wait_commands(self, count):
+        """For commands whose answer has not come yet."""
+        until = time.monotonic() + DEADLINE
+        while len(self.commands()) < count:
+            assert time.monotonic() < until, self.commands()
 
     def log(self):
         """The lines of the request log up to a request of our own."""
@@ -480,7 +489,7 @@ def test_feedback_comes_when_the_device_has_confirmed(start_server):
         server.requests.wait(lambda line: "cmd=1&fb" in line)
         # Executed, and not confirmed: the status is the old one.
         assert c.request(STATUS).json()["status"] == 0
-        assert [line["controller"] for line in server.commands()] == ["power"]
+        assert len(server.commands()) == 1
         assert time.monotonic() - started < 0.4, "the machine is too slow for this test"
         assert slow.answer().json()["status"] == 1
         assert time.monotonic() - started >= 0.39
@@ -514,7 +523,7 @@ def test_a_command_takes_effect_though_its_caller_has_gone(start_server):
     with server.connect() as c:
         c.send(request(f"/api/v1/power?guid={GUID}&cmd=1&fb"))
         server.requests.wait(lambda line: "cmd=1&fb" in line)
-    until = time.monotonic() + 10
+    until = time.monotonic() + DEADLINE
     while server.status("powerstatus") == "0":
         assert time.monotonic() < until
     assert len(server.commands()) == 1
@@ -580,9 +589,8 @@ def test_a_running_scene_is_stopped(start_server):
 def test_a_scene_goes_on_after_its_pauses(start_server):
     server = start_server(devices=scene(1, 0, 1, pauses=(0, 50, 50)))
     server.get("scenelaunch", guid="s", cmd=1)
-    until = time.monotonic() + 10
-    while values(server) != [1, 0, 1]:
-        assert time.monotonic() < until
+    server.wait_commands(4)
+    assert values(server) == [1, 0, 1]
     times = [c["time"] for c in server.commands()]
     assert times[3] - times[1] >= 0.09
 
@@ -590,13 +598,7 @@ def test_a_scene_goes_on_after_its_pauses(start_server):
 # --- authentication ---------------------------------------------------------------------------
 
 
-def curl_user(server):
-    """The user for curl, out of a file: it would be cut at the shell's argument otherwise."""
-    path = server.folder / "curl.conf"
-    path.write_text(f'user = "{USER}:{PASSWORD}"\n')
-    return ["--config", str(path)]
-
-
+CURL_USER = ["--user", f"{USER}:{PASSWORD}"]
 ENCODED = "pa%3Ass%20w%C3%B6rd%26%25"
 
 
@@ -613,7 +615,7 @@ def test_basic(start_server):
     refused = server.call(STATUS)
     assert (refused.status, challenges(refused)[0][0]) == (401, "Basic")
     assert set(refused.json()) == {"error"}
-    assert server.curl(STATUS, "--basic", *curl_user(server)).status == 200
+    assert server.curl(STATUS, "--basic", *CURL_USER).status == 200
     assert server.curl(STATUS, "--basic", "--user", f"{USER}:wrong").status == 401
     assert server.call(f"{STATUS}&user={USER}&pass={ENCODED}").status == 401
 
@@ -628,12 +630,12 @@ def test_digest(start_server, algorithm):
     for challenge in challenges(refused):
         assert challenge[0] == "Digest"
         assert {"realm", "nonce", "opaque", "qop"} <= set(parameters(challenge))
-    assert server.curl(STATUS, "--digest", *curl_user(server)).status == 200
+    assert server.curl(STATUS, "--digest", *CURL_USER).status == 200
     form = f"guid={GUID}&cmd=1"
-    answer = server.curl("/api/v1/power", "--digest", *curl_user(server), "--data", form)
+    answer = server.curl("/api/v1/power", "--digest", *CURL_USER, "--data", form)
     assert answer.status == 200
     assert server.curl(STATUS, "--digest", "--user", f"{USER}:wrong").status == 401
-    assert server.curl(STATUS, "--basic", *curl_user(server)).status == 401
+    assert server.curl(STATUS, "--basic", *CURL_USER).status == 401
     assert [line["user"] for line in server.log() if line["user"]] == [USER, USER]
 
 
@@ -646,7 +648,7 @@ def test_credentials_in_the_query(start_server):
     for wrong in ("", f"&auth=basic&user={USER}&pass=wrong", f"&user={USER}", f"&pass={ENCODED}"):
         answer = server.call(STATUS + wrong)
         assert answer.status == 403 and "incorrect" in answer.json()["error"]
-    assert server.curl(STATUS, "--basic", *curl_user(server)).status == 403
+    assert server.curl(STATUS, "--basic", *CURL_USER).status == 403
 
 
 def test_any_takes_all_three_and_asks_as_the_query_says(start_server):
@@ -655,8 +657,8 @@ def test_any_takes_all_three_and_asks_as_the_query_says(start_server):
     assert schemes("") == ["Digest", "Digest", "Basic"]
     assert schemes("&auth=digest") == ["Digest", "Digest"]
     assert schemes("&auth=basic") == ["Basic"]
-    assert server.curl(f"{STATUS}&auth=basic", "--basic", *curl_user(server)).status == 200
-    assert server.curl(f"{STATUS}&auth=digest", "--digest", *curl_user(server)).status == 200
+    assert server.curl(f"{STATUS}&auth=basic", "--basic", *CURL_USER).status == 200
+    assert server.curl(f"{STATUS}&auth=digest", "--digest", *CURL_USER).status == 200
     assert server.call(f"{STATUS}&auth=basic&user={USER}&pass={ENCODED}").status == 200
     assert server.call(f"{STATUS}&auth=basic&user={USER}&pass=no").status == 403
     assert json_of(server.call(f"{STATUS}&auth=ntlm")) == PARAMS_ERRORS
@@ -684,8 +686,8 @@ class Digest:
         name = self.algorithm.replace("-", "").lower()
         return hashlib.new(name, ":".join(parts).encode()).hexdigest()
 
-    def field(self, nc, method="GET", **changes):
-        c = {**self.challenge, "nc": f"{nc:08x}", "uri": self.target, "username": USER}
+    def field(self, count, /, method="GET", **changes):
+        c = {**self.challenge, "nc": f"{count:08x}", "uri": self.target, "username": USER}
         c |= {"cnonce": "0a4f113b", "qop": "auth", "password": PASSWORD, **changes}
         secret = self.hash(c["username"], c["realm"], c["password"])
         asked = self.hash(method, c["uri"])
@@ -698,8 +700,8 @@ class Digest:
             + [f"{name}={c[name]}" for name in ("algorithm", "qop", "nc")]
         )
 
-    def call(self, nc, **changes):
-        return self.server.call(self.target, fields=[self.field(nc, **changes)])
+    def call(self, count, /, **changes):
+        return self.server.call(self.target, fields=[self.field(count, **changes)])
 
 
 def is_stale(answer):
@@ -761,10 +763,10 @@ def test_digests_that_are_wrong_in_one_thing(start_server):
 
 def test_curl_follows_a_stale_nonce(start_server):
     server = start_server("--nonce-uses", "1", auth="digest")
-    done = server.curl(STATUS, "--digest", *curl_user(server), "--next", "--digest",
-                       *curl_user(server), "-o", str(server.folder / "second"), server.url + STATUS,
-                       "--silent")
-    assert done.status == 200
+    twice = [server.url + STATUS, "--output", str(server.folder / "second")]
+    assert server.curl(STATUS, "--digest", *CURL_USER, *twice).status == 200
+    # Asked, answered; the old nonce once more, and then the new one.
+    assert [line["user"] for line in server.log()] == [None, USER, None, USER]
 
 
 def test_maintenance_pages_ask_nobody(start_server):
@@ -841,7 +843,7 @@ def test_a_client_that_waits_for_100_continue(server):
 
 def test_a_client_that_shuts_its_side_gets_its_answer(start_server):
     server = start_server("--feedback-delay-ms", "50")
-    with socket.create_connection((HOST, server.port), timeout=20) as s:
+    with plain_socket(server) as s:
         s.sendall(request(f"/api/v1/power?guid={GUID}&cmd=1&fb"))
         s.shutdown(socket.SHUT_WR)
         data = b"".join(iter(lambda: s.recv(65536), b""))
@@ -890,13 +892,26 @@ def test_idle_connections_are_closed(start_server):
         assert partial.rest() == b""
 
 
+def is_refused(server):
+    try:
+        return server.call(STATUS).status != 200
+    except (AssertionError, ConnectionError):
+        return True
+
+
 def test_too_many_connections(start_server):
     server = start_server("--max-connections", "2")
-    with server.connect() as a, server.connect() as b, server.connect() as c:
+    with server.connect() as a, server.connect() as b:
         assert a.request(STATUS).status == b.request(STATUS).status == 200
-        assert c.rest() == b""
-    # The kernel tells the simulator about the ends before the next one comes.
-    assert server.call(STATUS).status == 200
+        with server.connect() as c:
+            assert c.rest() == b""
+        a.send(request(STATUS, fields=["Connection: close"]))
+        assert a.answer().status == 200 and a.rest() == b""
+        a.close()
+        # The server may hear of that end after the next beginning.
+        until = time.monotonic() + DEADLINE
+        while is_refused(server):
+            assert time.monotonic() < until
 
 
 def test_a_client_that_does_not_read(start_server):
@@ -964,8 +979,8 @@ def test_delayed_answers(start_server):
     with server.connect() as slow:
         started = time.monotonic()
         slow.send(request(f"/api/v1/power?guid={GUID}&cmd=1"))
-        server.requests.wait(lambda line: "cmd=1" in line)
-        assert [c["value"] for c in server.commands()] == [1]
+        server.wait_commands(1)
+        assert time.monotonic() - started < 0.3, "the machine is too slow for this test"
         assert slow.answer().status == 200
         assert time.monotonic() - started >= 0.29
 
@@ -986,8 +1001,6 @@ def test_dropped_answers_were_executed(start_server):
 
 
 def basic():
-    import base64
-
     return base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
@@ -1023,23 +1036,38 @@ def test_broken_answers(start_server):
     assert seen["duplicate-length"].count(b"Content-Length") == 2
     assert b"Content-Length: 4\r\nTransfer-Encoding: chunked" in seen["length-and-chunked"]
     assert seen["1xx-first"].startswith(b"HTTP/1.1 102 ")
-    server.switch(broken_answer="chunked")
-    with server.connect() as c:
-        answer = c.request(STATUS)
-        assert (answer.body, answer.value("Transfer-Encoding")) == (good, "chunked")
-        assert c.request(STATUS, "HEAD").status == 200
-    answer = server.curl(STATUS)
-    assert answer.body == good
+    # These are right, though unusual: a real client reads them.
+    server.switch(broken_answer="1xx-first")
+    assert server.curl(STATUS).body == good
+    for kind in ("no-length-close", "chunked"):
+        server.switch(broken_answer=kind)
+        with contextlib.closing(http.client.HTTPConnection(HOST, server.port)) as client:
+            client.request("GET", STATUS)
+            assert client.getresponse().read() == good
+            client.request("HEAD", STATUS)
+            assert client.getresponse().read() == b""
+
+
+def plain_socket(server):
+    return socket.create_connection((HOST, server.port), timeout=DEADLINE)
+
+
+def assert_silent(s):
+    """That nothing comes, nor the end. It takes that long to see nothing."""
+    s.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        s.recv(1)
 
 
 def test_a_short_body_leaves_the_connection_open(start_server):
     server = start_server("--broken-answer", "short-body")
-    with server.connect() as c:
-        c.send(request(STATUS))
-        assert b"HTTP/1.1 200" in c._socket.recv(65536)
-        c._socket.settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            c._socket.recv(1)
+    with plain_socket(server) as s:
+        s.sendall(request(STATUS))
+        data = b""
+        while b'{"namespace"' not in data:
+            data += s.recv(65536)
+        assert b"HTTP/1.1 200" in data
+        assert_silent(s)
 
 
 def test_a_status_for_everything(start_server):
@@ -1051,9 +1079,9 @@ def test_a_status_for_everything(start_server):
 
 def test_big_bodies(start_server):
     server = start_server()
-    for size in (1000, 1000000, 67108864):
+    for size in (1000, 1000000, 16777216):
         server.switch(big_body=size)
-        body = server.call("/api/v1/system/serverStatus").body
+        body = server.curl("/api/v1/system/serverStatus").body
         assert len(body) == size
         answer = json.loads(body)
         assert list(answer)[-1] == "padding" and set(answer["padding"]) == {"x"}
@@ -1071,24 +1099,23 @@ def test_a_connection_ends_after_some_requests(start_server):
 
 def test_a_stalled_server_reads_and_says_nothing(start_server):
     server = start_server("--stall")
-    with server.connect() as c:
-        c.send(request(f"/api/v1/power?guid={GUID}&cmd=1"))
+    with plain_socket(server) as s:
+        s.sendall(request(f"/api/v1/power?guid={GUID}&cmd=1"))
         server.requests.wait(lambda line: "cmd=1" in line)
         server.switch(stall=False)
         assert server.status("powerstatus") == "0"
-        c._socket.settimeout(0.1)
-        with pytest.raises(TimeoutError):
-            c._socket.recv(1)
+        assert_silent(s)
     assert server.commands() == []
 
 
 def test_refused_connections(start_server):
     server = start_server()
-    with server.connect() as c:
-        assert c.request(STATUS).status == 200
+    with plain_socket(server) as s:
+        s.sendall(request(STATUS))
+        assert s.recv(65536).startswith(b"HTTP/1.1 200")
         server.switch(refuse_connections=True)
         with pytest.raises(ConnectionResetError):
-            c._socket.recv(1)
+            s.recv(65536)
         for _ in range(3):
             with pytest.raises(ConnectionRefusedError):
                 server.connect()

@@ -73,7 +73,12 @@ void conn_reset(struct conn *c)
 void conn_close_if_idle(struct conn *c, uint64_t since_ms)
 {
     bool owes = c->state == CONN_WAITING || c->state == CONN_STALLED;
+    size_t unsent_bytes = uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp);
 
+    if (unsent_bytes != c->unsent_bytes) {
+        c->unsent_bytes = unsent_bytes;
+        c->active_ms = uv_now(c->tcp.loop);
+    }
     if (!owes && c->active_ms < since_ms) {
         conn_close(c);
     }

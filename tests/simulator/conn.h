@@ -62,6 +62,7 @@ struct conn {
     uv_write_t write;
     uv_shutdown_t shutdown;
     bool writing;
+    size_t unsent_bytes; /* when it was last asked whether it is idle */
     bool reads;
 };
 
@@ -76,7 +77,9 @@ void conn_close(struct conn *c);
 /* As conn_close, but the client gets a reset. */
 void conn_reset(struct conn *c);
 
-/* Closes if nothing has happened since `since_ms` and nothing is owed to the client. */
+/* Closes if nothing has come, gone or been answered since `since_ms`, unless an answer is due. To
+ * be asked regularly: that is when it is noticed that a client takes a long answer piece by
+ * piece. */
 void conn_close_if_idle(struct conn *c, uint64_t since_ms);
 
 #endif

@@ -57,7 +57,8 @@ static void write_maintenance(struct answer *a, const struct route *route)
     struct writer w;
 
     log_event(LOG_LEVEL_WARN, "maintenance page served",
-              log_span("path", (struct span){route->path, route->path_len}));
+              log_span("path", route->path_len == 0 ? span_of("/")
+                                                    : (struct span){route->path, route->path_len}));
     a->type = "text/html; charset=utf-8";
     writer_init(&w, &a->body);
     writer_text(&w, "<!DOCTYPE html><title>maintenance</title><h1>maintenance</h1>\n");

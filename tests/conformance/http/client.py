@@ -77,8 +77,13 @@ CUTS = {"whole": pieces_whole, "halves": pieces_halves, "cr": pieces_cr, "bytes"
 class Client:
     """One connection; TLS with `context`, plain without."""
 
-    def __init__(self, address: tuple[str, int], context: ssl.SSLContext | None):
-        sock = socket.create_connection(address, timeout=PATIENCE)
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext | None,
+                 receive_bytes: int = 0):
+        sock = socket.socket()
+        sock.settimeout(PATIENCE)
+        if receive_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        sock.connect(address)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
             sock = context.wrap_socket(sock, server_hostname=address[0],

@@ -45,8 +45,8 @@ class Front:
         """With a group address that was not used before. Not for several threads."""
         return Names(self.key, self.bad_key, self.host, next(self._groups))
 
-    def connect(self) -> Client:
-        return Client(self.address, self.context)
+    def connect(self, receive_bytes: int = 0) -> Client:
+        return Client(self.address, self.context, receive_bytes)
 
     def probe(self, mark: str) -> Probe:
         return Probe.of(f"/{self.key}/api/V1/system/serverStatus", self.host, mark)
@@ -74,6 +74,12 @@ class Front:
 
     def kill(self):
         self.building.kill()
+
+
+def astray(requests):
+    """Targets that must not have reached the building."""
+    return [r["target"] for r in requests
+            if r["route"] == "maintenance" or not r["target"].lower().startswith("/api/v1/")]
 
 
 def own_answer_faults(answer, reason, with_body):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unit tests of agent/upstream: the server's authentication. */
-#include "fake_server.h"
+#include "tests/unit/upstream/fake_server.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "agent/upstream/digest.h"
+#include "proto/base/buffer.h"
 
 #define STATUS  "/api/v1/powerstatus?guid=1" /* reads only */
 #define COMMAND "/api/v1/power?guid=1&cmd=1" /* acts */
@@ -257,6 +258,17 @@ static void a_command_goes_to_a_new_connection_after_a_401(void **state)
     assert_int_equal(f->server.requests[1].peer, 1);
 }
 
+static void the_new_connection_takes_the_place_of_the_kept_one(void **state)
+{
+    struct fixture *f = *state;
+    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
+    f->settings.max_connections = 1;
+    start_with(f, UPSTREAM_AUTH_DIGEST);
+    expect_ok(f, COMMAND);
+    assert_int_equal(f->server.requests[1].peer, 1);
+    until_end_seen(f, 0);
+}
+
 static void a_stale_nonce_is_replaced(void **state)
 {
     struct fixture *f = *state;
@@ -456,6 +468,7 @@ int main(void)
         CASE(a_nonce_is_used_again_and_counted),
         CASE(connections_share_a_nonce),
         CASE(a_command_goes_to_a_new_connection_after_a_401),
+        CASE(the_new_connection_takes_the_place_of_the_kept_one),
         CASE(a_stale_nonce_is_replaced),
         CASE(an_old_nonce_need_not_be_called_stale),
         CASE(a_wrong_password_is_tried_once),

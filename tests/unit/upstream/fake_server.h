@@ -10,7 +10,6 @@
 #include <uv.h>
 
 #include "agent/upstream/upstream.h"
-#include "proto/base/buffer.h"
 
 #define FAKE_PEERS_MAX    32
 #define FAKE_REQUESTS_MAX 32
@@ -30,10 +29,16 @@ struct fake_reply {
     enum fake_then then;
 };
 
+/* Bytes that grow. Not a struct buffer: tests with a failing allocator must not fail in here. */
+struct fake_bytes {
+    char *p;
+    size_t len;
+};
+
 struct fake_peer {
     struct fake_server *server;
     uv_tcp_t tcp;
-    struct buffer in;
+    struct fake_bytes in;
     bool open;
     bool saw_end; /* the upstream has closed */
 };
@@ -75,7 +80,7 @@ struct fake_call {
     int64_t body_bytes;
     uint32_t server_us;
     char fields[512]; /* "[name=value]…" */
-    struct buffer body;
+    struct fake_bytes body;
     enum head_reset reason;
     enum head_delivered delivered;
 };
@@ -111,9 +116,10 @@ void fake_resolve_slow(void);
 /* "http://name:port" with the server's port; static. */
 const char *fake_url(const struct fixture *f, const char *name);
 
-/* The server stops listening, closes its n-th connection, begins to read again. */
+/* The server stops listening, closes or breaks its n-th connection, begins to read again. */
 void fake_stop_listening(struct fixture *f);
 void fake_hang_up(struct fixture *f, size_t peer);
+void fake_reset(struct fixture *f, size_t peer);
 void fake_listen_again(struct fixture *f);
 void fake_send(struct fixture *f, size_t peer, const char *bytes);
 
@@ -145,6 +151,7 @@ void until_requests(struct fixture *f, size_t n);    /* … the server has got s
 void until_open(struct fixture *f, uint32_t n_open); /* … the upstream has so many connections */
 void until_peers(struct fixture *f, size_t n);
 void until_end_seen(struct fixture *f, size_t peer); /* … the server sees the upstream close it */
+void until_resolving(struct fixture *f);             /* … the resolver is at FAKE_NAME_SLOW */
 void until_closed(struct fixture *f);
 void run_turns(struct fixture *f, int n); /* … so many turns, without sleeping */
 

@@ -15,6 +15,7 @@
 #include "proto/base/error.h"
 #include "proto/wire/mux_internal.h"
 #include "tests/unit/wire/event_log.h"
+#include "tests/unit/wire/frame_print.h"
 #include "tests/unit/wire/frame_text.h"
 
 #ifndef TNX_CASES
@@ -110,13 +111,13 @@ static void pull(struct run *r)
     bool wanted = mux_wants_send(r->mux);
     size_t len = mux_pull(r->mux, message, sizeof(message), r->now_ms);
     assert_int_equal(wanted, len > 0);
-    snprintf(events, sizeof(events), "%s", r->log->text + before);
+    (void)snprintf(events, sizeof(events), "%s", r->log->text + before);
     r->log->len = before;
     r->log->text[before] = '\0';
     if (len == 0) {
         event_log_line(r->log, "> nothing");
     }
-    frame_text_print(r->log, message, len);
+    frame_print(r->log, message, len);
     char *save = NULL;
     for (char *l = strtok_r(events, "\n", &save); l != NULL; l = strtok_r(NULL, "\n", &save)) {
         event_log_line(r->log, "%s", l);
@@ -203,7 +204,10 @@ static void run_line(struct run *r, const char *text)
     const char *what = frame_text_word(&line, 0);
     if (strcmp(what, "relay") == 0 || strcmp(what, "agent") == 0) {
         start(r, what[0] == 'r' ? MUX_RELAY : MUX_AGENT, &line);
-    } else if (strcmp(what, "ready") == 0) {
+        return;
+    }
+    assert_non_null(r->mux);
+    if (strcmp(what, "ready") == 0) {
         make_ready(r, &line);
     } else if (strcmp(what, "recv") == 0 || strcmp(what, "recv+") == 0) {
         receive(r, &line, what[4] == '\0');
@@ -267,7 +271,8 @@ static void run_file(const char *path, size_t *n_cases, size_t *n_failed)
     assert_non_null(f);
     while (fgets(line, sizeof(line), f) != NULL) {
         if (strncmp(line, "## ", 3) == 0) {
-            snprintf(c.title, sizeof(c.title), "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
+            (void)snprintf(c.title, sizeof(c.title), "%.*s", (int)strcspn(line + 3, "\n"),
+                           line + 3);
         } else if (strcmp(line, "```script\n") == 0) {
             read_block(f, c.script);
         } else if (strcmp(line, "```log\n") == 0) {
@@ -276,7 +281,7 @@ static void run_file(const char *path, size_t *n_cases, size_t *n_failed)
             *n_failed += run_case(&c) ? 0 : 1;
         }
     }
-    fclose(f);
+    (void)fclose(f);
 }
 
 static int is_case_file(const struct dirent *entry)
@@ -296,7 +301,7 @@ static void every_case_gives_its_log(void **state)
     assert_true(n_files > 0);
     for (int i = 0; i < n_files; i++) {
         char path[4096];
-        snprintf(path, sizeof(path), "%s/%s", TNX_CASES, files[i]->d_name);
+        (void)snprintf(path, sizeof(path), "%s/%s", TNX_CASES, files[i]->d_name);
         run_file(path, &n_cases, &n_failed);
         free(files[i]);
     }

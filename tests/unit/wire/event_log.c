@@ -41,7 +41,7 @@ void event_log_clear(struct event_log *log)
 const char *event_log_quote(const void *bytes, size_t len, char text[EVENT_LOG_TEXT_BYTES])
 {
     if (len > EVENT_LOG_QUOTE_BYTES) {
-        snprintf(text, EVENT_LOG_TEXT_BYTES, "*%zu", len);
+        (void)snprintf(text, EVENT_LOG_TEXT_BYTES, "*%zu", len);
         return text;
     }
     const unsigned char *p = bytes;
@@ -120,7 +120,7 @@ static void on_response(void *user, uint32_t stream, void *stream_user,
     struct event_log *log = user;
     char body[32] = "?";
     if (head->body_bytes >= 0) {
-        snprintf(body, sizeof(body), "%lld", (long long)head->body_bytes);
+        (void)snprintf(body, sizeof(body), "%lld", (long long)head->body_bytes);
     }
     event_log_line(log, "response %u %u body=%s%s", stream, head->status, body, end_text(end));
     add_fields(log, head->fields, head->n_fields);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames as readable text, both ways; the language of tests/conformance/tunnel/README.md. */
+/* Frames from readable text; the language of tests/conformance/tunnel/README.md. */
 #ifndef TESTS_UNIT_WIRE_FRAME_TEXT_H
 #define TESTS_UNIT_WIRE_FRAME_TEXT_H
 
@@ -11,7 +11,7 @@
 
 /* Longest word of a line, and most words. */
 #define FRAME_TEXT_WORD_BYTES 1024
-#define FRAME_TEXT_WORDS_MAX  24
+#define FRAME_TEXT_WORDS_MAX  48
 
 /* A line cut into words: `name`, `"text with \x00 escapes"`, `key=value`, `key="value"`. */
 struct frame_text_line {
@@ -51,8 +51,5 @@ uint8_t frame_text_delivered(const char *word);
 
 /* Packs the frame that the words from `at` on describe. Its length. */
 size_t frame_text_pack(const struct frame_text_line *line, size_t at, uint8_t *frame, size_t cap);
-
-/* Writes one line "> ..." for each frame of a message. */
-void frame_text_print(struct event_log *log, const uint8_t *message, size_t len);
 
 #endif

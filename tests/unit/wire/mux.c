@@ -27,21 +27,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void both_sides_are_ready_after_hello_and_welcome(void **state)
-{
-    (void)state;
-    struct mux_settings relay = mux_default_settings(MUX_RELAY, "relay/2");
-    struct mux_settings agent = mux_default_settings(MUX_AGENT, "agent/3");
-    relay.generation = 42;
-    struct pipe *p = pipe_new(&relay, &agent);
-    assert_false(mux_ready(p->relay) || mux_ready(p->agent));
-    pipe_settle(p);
-    assert_true(mux_ready(p->relay) && mux_ready(p->agent));
-    pipe_expect_relay(p, "ready version=1 generation=42 software=agent/3\n");
-    pipe_expect_agent(p, "ready version=1 generation=42 software=relay/2\n");
-    pipe_free(p);
-}
-
 static void get_is_answered(void **state)
 {
     struct pipe *p = *state;
@@ -264,33 +249,6 @@ static void reset_drops_what_the_stream_had_queued(void **state)
     pipe_expect_relay(p, "response 1 200 body=40000\nreset 1 bad_answer delivered=yes\n");
 }
 
-static void closing_resets_every_stream_oldest_first(void **state)
-{
-    struct pipe *p = *state;
-    pipe_get(p, "/answered");
-    pipe_get(p, "/sent");
-    pipe_settle(p);
-    struct head_response head = {.status = 200, .body_bytes = 1};
-    assert_int_equal(mux_respond(p->agent, 1, &head, false), 0);
-    pipe_settle(p);
-    pipe_get(p, "/queued");
-    event_log_clear(p->relay_log);
-    assert_int_equal(mux_delivered(p->relay, 1), HEAD_DELIVERED_YES);
-    assert_int_equal(mux_delivered(p->relay, 2), HEAD_DELIVERED_UNKNOWN);
-    assert_int_equal(mux_delivered(p->relay, 3), HEAD_DELIVERED_NO);
-    mux_close(p->relay);
-    pipe_expect_relay(p, "reset 1 tunnel_lost delivered=yes\n"
-                         "reset 2 tunnel_lost delivered=unknown\n"
-                         "reset 3 tunnel_lost delivered=no\n");
-    mux_close(p->relay);
-    pipe_expect_relay(p, "");
-    assert_false(mux_wants_send(p->relay));
-    assert_int_equal(pipe_drop(p, p->relay), 0);
-    assert_int_equal(mux_recv(p->relay, (const uint8_t *)"x", 1, 0), ERROR_STATE);
-    assert_int_equal(mux_tick(p->relay, 0), ERROR_STATE);
-    assert_int_equal(mux_n_streams(p->relay), 0);
-}
-
 static void lost_message_leaves_delivery_unknown(void **state)
 {
     struct pipe *p = *state;
@@ -327,82 +285,6 @@ static void calls_that_make_no_sense_are_refused(void **state)
     mux_consume(p->agent, 99, 1);
     pipe_settle(p);
     assert_int_equal(mux_n_streams(p->relay), 0);
-}
-
-static void nothing_opens_before_the_handshake(void **state)
-{
-    (void)state;
-    struct mux_settings relay = mux_default_settings(MUX_RELAY, "r");
-    struct mux_settings agent = mux_default_settings(MUX_AGENT, "a");
-    struct pipe *p = pipe_new(&relay, &agent);
-    struct head_request request = {.method = HEAD_METHOD_GET, .path = span_of("/")};
-    uint32_t id;
-    assert_int_equal(mux_request(p->relay, &request, NULL, NULL, &id, 0), ERROR_STATE);
-    assert_int_equal(mux_control(p->agent, 1, span_of(""), &id), ERROR_STATE);
-    pipe_free(p);
-}
-
-static void goaway_of_the_relay_lets_open_streams_finish(void **state)
-{
-    struct pipe *p = *state;
-    pipe_get(p, "/1");
-    mux_goaway(p->relay, HEAD_GOAWAY_SHUTDOWN, 1500);
-    mux_goaway(p->relay, HEAD_GOAWAY_DISABLED, 0);
-    struct head_request request = {.method = HEAD_METHOD_GET, .path = span_of("/2")};
-    uint32_t id;
-    assert_int_equal(mux_request(p->relay, &request, NULL, NULL, &id, 0), ERROR_STATE);
-    pipe_settle(p);
-    pipe_expect_agent(p, "request 1 GET /1 body=0 end\ngoaway shutdown 1500\n");
-    pipe_respond(p, 1, 200, "x", 1);
-    pipe_settle(p);
-    pipe_expect_relay(p, "response 1 200 body=1\ndata 1 \"x\" end\ndone 1\n");
-}
-
-static void goaway_of_the_agent_is_answered_and_gives_back_what_has_not_left(void **state)
-{
-    struct pipe *p = *state;
-    pipe_get(p, "/1");
-    pipe_settle(p);
-    mux_goaway(p->agent, HEAD_GOAWAY_SHUTDOWN, 0);
-    pipe_get(p, "/2");
-    assert_true(pipe_to_agent(p)); /* crosses the GOAWAY: the agent takes it */
-    pipe_get(p, "/3");
-    assert_true(pipe_to_relay(p));
-    pipe_expect_relay(p, "goaway shutdown 0\nreset 3 shutdown delivered=no\n");
-    pipe_settle(p);
-    pipe_expect_agent(p, "request 1 GET /1 body=0 end\nrequest 2 GET /2 body=0 end\n"
-                         "goaway shutdown 0\n");
-    pipe_respond(p, 1, 200, NULL, 0);
-    pipe_respond(p, 2, 200, NULL, 0);
-    pipe_settle(p);
-    pipe_expect_relay(p, "response 1 200 body=0 end\ndone 1\nresponse 2 200 body=0 end\ndone 2\n");
-}
-
-static void relay_may_drain_before_the_handshake(void **state)
-{
-    (void)state;
-    struct mux_settings relay = mux_default_settings(MUX_RELAY, "r");
-    struct mux_settings agent = mux_default_settings(MUX_AGENT, "a");
-    struct pipe *p = pipe_new(&relay, &agent);
-    mux_goaway(p->relay, HEAD_GOAWAY_DISABLED, 60000);
-    pipe_settle(p);
-    pipe_expect_agent(p, "ready version=1 generation=0 software=r\ngoaway disabled 60000\n");
-    pipe_free(p);
-}
-
-static void used_up_ids_end_in_a_goaway(void **state)
-{
-    struct pipe *p = *state;
-    p->relay->last_stream = UINT32_MAX - 1;
-    uint32_t id = pipe_get(p, "/last");
-    assert_int_equal(id, UINT32_MAX);
-    struct head_request request = {.method = HEAD_METHOD_GET, .path = span_of("/")};
-    assert_int_equal(mux_request(p->relay, &request, NULL, NULL, &id, 0), ERROR_STATE);
-    pipe_settle(p);
-    pipe_expect_agent(p, "request 4294967295 GET /last body=0 end\ngoaway exhausted 0\n");
-    pipe_respond(p, UINT32_MAX, 200, NULL, 0);
-    pipe_settle(p);
-    pipe_expect_relay(p, "response 4294967295 200 body=0 end\ndone 4294967295\n");
 }
 
 static void control_call_is_answered_once(void **state)
@@ -515,100 +397,9 @@ static void owner_may_reset_a_stream_inside_its_own_events(void **state)
     assert_int_equal(mux_n_streams(p->agent), 2);
 }
 
-static void newer_peers_extra_bytes_and_types_are_skipped(void **state)
-{
-    struct pipe *p = *state;
-    static const uint8_t zeros[64] = {[0] = 1};
-    assert_int_equal(pipe_feed(p, p->relay, 7, FRAME_EVENT, 0xff, zeros, 5), 0);
-    assert_int_equal(pipe_feed(p, p->relay, 7, (enum frame_type)200, 0xff, zeros, 64), 0);
-    assert_int_equal(pipe_feed(p, p->relay, 0, FRAME_PING, 0xff, zeros, 64), 0);
-    assert_int_equal(pipe_feed(p, p->relay, 0, FRAME_WINDOW, 0xff, zeros, 64), 0);
-    pipe_get(p, "/");
-    pipe_settle(p);
-    assert_int_equal(pipe_feed(p, p->relay, 1, FRAME_HANDED, 0xff, zeros, 64), 0);
-    assert_int_equal(pipe_feed(p, p->relay, 1, FRAME_RESET, 0xff, zeros, 64), 0);
-    assert_int_equal(pipe_feed(p, p->relay, 0, FRAME_GOAWAY, 0xff, zeros, 64), 0);
-    pipe_expect_relay(p, "handed 1\nreset 1 internal delivered=yes\ngoaway shutdown 0\n");
-}
-
-static void negotiate(uint16_t relay_min, uint16_t relay_max, uint16_t agent_min,
-                      uint16_t agent_max, uint16_t chosen)
-{
-    struct mux_settings relay = mux_default_settings(MUX_RELAY, "r");
-    struct mux_settings agent = mux_default_settings(MUX_AGENT, "a");
-    relay.version_min = relay_min;
-    relay.version_max = relay_max;
-    agent.version_min = agent_min;
-    agent.version_max = agent_max;
-    struct pipe *p = pipe_new(&relay, &agent);
-    pipe_drop(p, p->agent); /* leaves HELLO in p->message */
-    uint8_t hello[FRAME_HEADER_BYTES + 32];
-    memcpy(hello, p->message, sizeof(hello));
-    int rc = mux_recv(p->relay, hello, FRAME_HEADER_BYTES + 26, p->now_ms);
-    if (chosen != 0) {
-        assert_int_equal(rc, 0);
-        assert_true(pipe_to_agent(p));
-        assert_int_equal(p->relay->peer.version, chosen);
-        assert_int_equal(p->agent->peer.version, chosen);
-    } else {
-        assert_int_equal(rc, ERROR_PEER);
-        assert_int_equal(mux_fault(p->relay), MUX_FAULT_VERSION);
-        assert_true(pipe_to_agent(p));
-        pipe_expect_agent(p, "goaway version 0\n");
-    }
-    pipe_free(p);
-}
-
-static void highest_common_version_is_chosen(void **state)
-{
-    (void)state;
-    negotiate(1, 1, 1, 1, 1);
-    negotiate(1, 3, 1, 1, 1);
-    negotiate(1, 1, 1, 3, 1);
-    negotiate(2, 5, 1, 3, 3);
-    negotiate(1, 3, 2, 5, 3);
-    negotiate(3, 5, 1, 3, 3);
-}
-
-static void no_common_version_ends_in_a_goaway(void **state)
-{
-    (void)state;
-    negotiate(2, 3, 1, 1, 0);
-    negotiate(1, 1, 2, 3, 0);
-}
-
-static void welcome_with_a_version_not_offered_is_a_fault(void **state)
-{
-    (void)state;
-    struct mux_settings relay = mux_default_settings(MUX_RELAY, "r");
-    struct mux_settings agent = mux_default_settings(MUX_AGENT, "a");
-    struct pipe *p = pipe_new(&relay, &agent);
-    static const uint8_t welcome[41] = {2};
-    assert_int_equal(pipe_feed(p, p->agent, 0, FRAME_WELCOME, 0, welcome, sizeof(welcome)),
-                     ERROR_PEER);
-    assert_int_equal(mux_fault(p->agent), MUX_FAULT_VERSION);
-    pipe_free(p);
-}
-
-static void peers_name_is_cut_and_cleaned_for_the_log(void **state)
-{
-    (void)state;
-    struct mux_settings relay = mux_default_settings(MUX_RELAY, "r");
-    char name[200];
-    memset(name, 'n', sizeof(name) - 1);
-    name[sizeof(name) - 1] = '\0';
-    name[0] = '\n';
-    struct mux_settings agent = mux_default_settings(MUX_AGENT, name);
-    struct pipe *p = pipe_new_ready_with(&relay, &agent);
-    assert_int_equal(strlen(p->relay->peer.software), 63);
-    assert_int_equal(p->relay->peer.software[0], '?');
-    pipe_free(p);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_sides_are_ready_after_hello_and_welcome),
         cmocka_unit_test_setup_teardown(get_is_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(answer_without_body_ends_with_its_head, setup, teardown),
         cmocka_unit_test_setup_teardown(post_body_arrives_whole, setup, teardown),
@@ -631,27 +422,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(crossing_answer_of_a_reset_stream_is_ignored, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(reset_drops_what_the_stream_had_queued, setup, teardown),
-        cmocka_unit_test_setup_teardown(closing_resets_every_stream_oldest_first, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_message_leaves_delivery_unknown, setup, teardown),
         cmocka_unit_test_setup_teardown(calls_that_make_no_sense_are_refused, setup, teardown),
-        cmocka_unit_test(nothing_opens_before_the_handshake),
-        cmocka_unit_test_setup_teardown(goaway_of_the_relay_lets_open_streams_finish, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(
-            goaway_of_the_agent_is_answered_and_gives_back_what_has_not_left, setup, teardown),
-        cmocka_unit_test(relay_may_drain_before_the_handshake),
-        cmocka_unit_test_setup_teardown(used_up_ids_end_in_a_goaway, setup, teardown),
         cmocka_unit_test_setup_teardown(control_call_is_answered_once, setup, teardown),
         cmocka_unit_test(call_that_nobody_listens_to_is_answered_unknown),
         cmocka_unit_test(mux_without_listeners_works_in_silence),
         cmocka_unit_test_setup_teardown(owner_may_reset_a_stream_inside_its_own_events, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(newer_peers_extra_bytes_and_types_are_skipped, setup,
-                                        teardown),
-        cmocka_unit_test(highest_common_version_is_chosen),
-        cmocka_unit_test(no_common_version_ends_in_a_goaway),
-        cmocka_unit_test(welcome_with_a_version_not_offered_is_a_fault),
-        cmocka_unit_test(peers_name_is_cut_and_cleaned_for_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

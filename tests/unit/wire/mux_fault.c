@@ -163,7 +163,7 @@ static void frames_out_of_place_from_a_relay_are_faults(void **state)
 static void nothing_but_hello_may_come_first(void **state)
 {
     (void)state;
-    for (uint8_t type = FRAME_WELCOME; type < FRAME_EVENT; type++) {
+    for (int type = FRAME_WELCOME; type < FRAME_EVENT; type++) {
         struct pipe *p;
         setup_fresh((void **)&p);
         assert_int_equal(pipe_feed(p, p->relay, 0, (enum frame_type)type, 0, zeros, 41),
@@ -176,7 +176,7 @@ static void nothing_but_hello_may_come_first(void **state)
 static void nothing_but_welcome_or_goaway_may_come_first(void **state)
 {
     (void)state;
-    for (uint8_t type = FRAME_HELLO; type < FRAME_EVENT; type++) {
+    for (int type = FRAME_HELLO; type < FRAME_EVENT; type++) {
         struct pipe *p;
         setup_fresh((void **)&p);
         bool fine = type == FRAME_GOAWAY;

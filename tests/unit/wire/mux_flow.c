@@ -378,8 +378,8 @@ static void large_body_arrives_whole_in_bounded_memory(void **state)
     }
     pipe_settle(p);
     char expected[128];
-    snprintf(expected, sizeof(expected), "body 1 %d %016llx\ndone 1\n", TOTAL,
-             (unsigned long long)hash);
+    (void)snprintf(expected, sizeof(expected), "body 1 %d %016llx\ndone 1\n", TOTAL,
+                   (unsigned long long)hash);
     pipe_expect_relay(p, expected);
 }
 

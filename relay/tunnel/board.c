@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known of each building's connection. */
+#include "relay/tunnel/board.h"
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/map.h"
+#include "relay/store/directory.h"
+
+#define TEXT_BYTES 64 /* of an address, of an agent's software */
+
+struct entry {
+    int64_t server;
+    uint64_t tunnel; /* number; 0 = down */
+    int64_t since_s; /* of up, or of down */
+    uint64_t n_ups;
+    enum board_leg leg; /* agent to server */
+    int64_t leg_since_s;
+    int64_t probed_s;
+    uint32_t server_us;
+    uint32_t rtt_us;
+    char serial[DIRECTORY_SERIAL_BYTES];
+    char address[TEXT_BYTES];
+    char software[TEXT_BYTES];
+    char down_reason[BOARD_REASON_BYTES];
+    char leg_reason[BOARD_REASON_BYTES];
+};
+
+struct board {
+    pthread_mutex_t lock;
+    struct map entries; /* server → struct entry, owned */
+};
+
+struct board *board_new(void)
+{
+    struct board *b = calloc(1, sizeof(*b));
+    if (b == NULL || pthread_mutex_init(&b->lock, NULL) != 0) {
+        free(b);
+        return NULL;
+    }
+    map_init(&b->entries, BOARD_SERVERS_MAX);
+    return b;
+}
+
+void board_free(struct board *b)
+{
+    if (b == NULL) {
+        return;
+    }
+    size_t cursor = 0;
+    void *e = NULL;
+    while ((e = map_next(&b->entries, &cursor)) != NULL) {
+        free(e);
+    }
+    map_close(&b->entries);
+    pthread_mutex_destroy(&b->lock);
+    free(b);
+}
+
+/* Cut if it is too long: these are texts to look at. */
+static void set_text(char *to, size_t cap, const char *text)
+{
+    struct span s = span_of(text);
+    if (s.len >= cap) {
+        s.len = cap - 1;
+    }
+    (void)span_copy(s, to, cap);
+}
+
+static struct entry *find(struct board *b, int64_t server)
+{
+    return map_get(&b->entries, &server, sizeof(server));
+}
+
+static struct entry *find_or_add(struct board *b, int64_t server)
+{
+    struct entry *e = find(b, server);
+    if (e != NULL) {
+        return e;
+    }
+    e = calloc(1, sizeof(*e));
+    if (e == NULL) {
+        return NULL;
+    }
+    e->server = server;
+    if (map_put(&b->entries, &e->server, sizeof(e->server), e) < 0) {
+        free(e);
+        return NULL;
+    }
+    return e;
+}
+
+void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64_t tunnel,
+                     const char *address, const char *software)
+{
+    pthread_mutex_lock(&b->lock);
+    struct entry *e = find_or_add(b, server);
+    if (e != NULL && e->tunnel < tunnel) {
+        e->tunnel = tunnel;
+        e->since_s = clock_wall_s();
+        e->n_ups++;
+        e->leg = BOARD_LEG_UNKNOWN;
+        e->leg_since_s = e->since_s;
+        e->rtt_us = 0;
+        set_text(e->serial, sizeof(e->serial), serial);
+        set_text(e->address, sizeof(e->address), address);
+        set_text(e->software, sizeof(e->software), software);
+        e->leg_reason[0] = '\0';
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+void board_tunnel_down(struct board *b, int64_t server, uint64_t tunnel, const char *reason)
+{
+    pthread_mutex_lock(&b->lock);
+    struct entry *e = find(b, server);
+    if (e != NULL && e->tunnel == tunnel) {
+        e->tunnel = 0;
+        e->since_s = clock_wall_s();
+        e->leg = BOARD_LEG_UNKNOWN;
+        e->leg_since_s = e->since_s;
+        set_text(e->down_reason, sizeof(e->down_reason), reason);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+void board_probe(struct board *b, int64_t server, uint64_t tunnel, bool answered,
+                 uint32_t server_us, uint32_t rtt_us, const char *reason)
+{
+    pthread_mutex_lock(&b->lock);
+    struct entry *e = find(b, server);
+    if (e != NULL && e->tunnel == tunnel) {
+        enum board_leg leg = answered ? BOARD_LEG_OK : BOARD_LEG_BROKEN;
+        e->probed_s = clock_wall_s();
+        if (e->leg != leg) {
+            e->leg = leg;
+            e->leg_since_s = e->probed_s;
+        }
+        e->rtt_us = rtt_us;
+        e->server_us = answered ? server_us : e->server_us;
+        set_text(e->leg_reason, sizeof(e->leg_reason), answered ? "" : reason);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+void board_forget(struct board *b, int64_t server)
+{
+    pthread_mutex_lock(&b->lock);
+    free(map_remove(&b->entries, &server, sizeof(server)));
+    pthread_mutex_unlock(&b->lock);
+}
+
+static bool is_online(const struct entry *e)
+{
+    return e->tunnel != 0 && e->leg == BOARD_LEG_OK;
+}
+
+bool board_is_online(struct board *b, struct span serial)
+{
+    bool online = false;
+    size_t cursor = 0;
+    const struct entry *e = NULL;
+    pthread_mutex_lock(&b->lock);
+    while (!online && (e = map_next(&b->entries, &cursor)) != NULL) {
+        online = span_equal(span_of(e->serial), serial) && is_online(e);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return online;
+}
+
+struct board_counts board_count(struct board *b)
+{
+    struct board_counts counts = {0, 0};
+    size_t cursor = 0;
+    const struct entry *e = NULL;
+    pthread_mutex_lock(&b->lock);
+    while ((e = map_next(&b->entries, &cursor)) != NULL) {
+        counts.n_up += e->tunnel != 0 ? 1 : 0;
+        counts.n_online += is_online(e) ? 1 : 0;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return counts;
+}
+
+static const char *leg_name(enum board_leg leg)
+{
+    switch (leg) {
+    case BOARD_LEG_OK: return "ok";
+    case BOARD_LEG_BROKEN: return "broken";
+    case BOARD_LEG_UNKNOWN:
+    default: return "unknown";
+    }
+}
+
+static json_t *describe(const struct entry *e)
+{
+    bool up = e->tunnel != 0;
+    return json_pack("{s:s, s:b, s:b, s:I, s:s, s:s, s:s, s:I, s:s, s:I, s:s, s:I, s:I, s:I}",
+                     "serial", e->serial, "online", is_online(e), "tunnel_up", up, "tunnel_since",
+                     (json_int_t)e->since_s, "tunnel_reason", up ? "" : e->down_reason, "address",
+                     e->address, "agent", e->software, "connections", (json_int_t)e->n_ups,
+                     "server_leg", leg_name(e->leg), "server_since", (json_int_t)e->leg_since_s,
+                     "server_reason", e->leg_reason, "probed", (json_int_t)e->probed_s,
+                     "agent_rtt_us", (json_int_t)e->rtt_us, "server_us", (json_int_t)e->server_us);
+}
+
+char *board_format_json(struct board *b)
+{
+    json_t *list = json_array();
+    size_t cursor = 0;
+    const struct entry *e = NULL;
+    pthread_mutex_lock(&b->lock);
+    while ((e = map_next(&b->entries, &cursor)) != NULL) {
+        (void)json_array_append_new(list, describe(e));
+    }
+    pthread_mutex_unlock(&b->lock);
+    json_t *root = json_pack("{s:s, s:o}", "version", TNX_VERSION, "servers", list);
+    char *text = root != NULL ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    json_decref(root);
+    return text;
+}

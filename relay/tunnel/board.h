@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is known of each building's connection, for people and monitors: both of its legs (relay to
+ * agent, agent to server), since when, and why not. Shared by all workers under a lock, touched
+ * when a tunnel comes or goes and when a probe ends, never per request. */
+#ifndef RELAY_TUNNEL_BOARD_H
+#define RELAY_TUNNEL_BOARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/span.h"
+
+/* Buildings kept; those beyond are served, and not shown. */
+#define BOARD_SERVERS_MAX 100000
+/* Text of a reason, with NUL. */
+#define BOARD_REASON_BYTES 48
+
+struct board;
+
+enum board_leg {
+    BOARD_LEG_UNKNOWN, /* not tried yet */
+    BOARD_LEG_OK,
+    BOARD_LEG_BROKEN
+};
+
+/* NULL when out of memory. */
+struct board *board_new(void);
+void board_free(struct board *b);
+
+/* A tunnel is up. Texts are copied. A newer tunnel takes the place of an older one. */
+void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64_t tunnel,
+                     const char *address, const char *software);
+
+/* The tunnel is down; ignored if another one has taken its place. */
+void board_tunnel_down(struct board *b, int64_t server, uint64_t tunnel, const char *reason);
+
+/* A probe (or a real call) through the tunnel ended: answered by the server after `server_us`, or
+ * not, for a reason. `rtt_us` is the last round trip to the agent, 0 = none yet. */
+void board_probe(struct board *b, int64_t server, uint64_t tunnel, bool answered,
+                 uint32_t server_us, uint32_t rtt_us, const char *reason);
+
+/* The server was removed. */
+void board_forget(struct board *b, int64_t server);
+
+/* True if the building's tunnel is up and its last probe was answered. */
+bool board_is_online(struct board *b, struct span serial);
+
+struct board_counts {
+    size_t n_up;     /* tunnels */
+    size_t n_online; /* of those, last probe answered */
+};
+struct board_counts board_count(struct board *b);
+
+/* One JSON text of all buildings, owned by the caller (free); NULL when out of memory. Times are
+ * seconds since 1970. */
+char *board_format_json(struct board *b);
+
+#endif
