@@ -30,6 +30,7 @@
 #include "agent/console.h"
 #include "agent/forward.h"
 #include "agent/report.h"
+#include "agent/trim.h"
 #include "agent/tunnel/dialer.h"
 #include "proto/base/clock.h"
 #include "proto/base/list.h"
@@ -45,6 +46,10 @@
 
 /* What remains after the drain: close frames, and the last handles. */
 #define END_MS (LINK_FINISH_MS + 1000)
+
+/* Memory is given back so long after the first tunnel is up, and then now and then. */
+#define TIDY_FIRST_MS 1000
+#define TIDY_MS       60000
 
 /* How long the end waits for a resolver that has not answered. */
 #define LEAVE_MS 1000
@@ -78,6 +83,8 @@ struct agent {
     struct console *console; /* NULL if it could not be made, or is closed */
     uv_signal_t signals[3];
     uv_timer_t timer; /* end of the drain */
+    uv_timer_t tidy;
+    bool code_trimmed;
     int64_t started_s;
     bool ending;
     bool parts_closing;
@@ -162,6 +169,7 @@ static void close_parts(struct agent *a)
         (void)signal(signal_numbers[i], SIG_IGN);
     }
     uv_close((uv_handle_t *)&a->timer, NULL);
+    uv_close((uv_handle_t *)&a->tidy, NULL);
     if (a->forward != NULL) {
         forward_close(a->forward, true, on_forward_closed, a);
     }
@@ -219,6 +227,26 @@ static void begin_end(struct agent *a, const char *why)
 
 /* Relays. */
 
+static void on_tidy(uv_timer_t *timer)
+{
+    struct agent *a = timer->data;
+
+    trim_heap();
+    if (!a->code_trimmed) {
+        a->code_trimmed = true;
+        trim_code();
+    }
+}
+
+static void on_up(void *user)
+{
+    struct agent *a = ((struct relay *)user)->agent;
+
+    if (!uv_is_active((uv_handle_t *)&a->tidy) && !a->parts_closing) {
+        (void)uv_timer_start(&a->tidy, on_tidy, TIDY_FIRST_MS, TIDY_MS);
+    }
+}
+
 static int add_relay(struct agent *a, size_t i, struct error_text *e)
 {
     struct relay *r = calloc(1, sizeof(*r));
@@ -227,6 +255,7 @@ static int add_relay(struct agent *a, size_t i, struct error_text *e)
         .links = a->links,
         .streams = &streams,
         .streams_user = a,
+        .on_up = on_up,
         .on_closed = on_dialer_closed,
         .user = r,
     };
@@ -496,8 +525,10 @@ static int write_runtime(const struct config *c, struct error_text *e)
 
 static void start_signals(struct agent *a)
 {
-    (void)uv_timer_init(&a->loop, &a->timer); /* cannot fail */
+    (void)uv_timer_init(&a->loop, &a->timer); /* neither can fail */
+    (void)uv_timer_init(&a->loop, &a->tidy);
     a->timer.data = a;
+    a->tidy.data = a;
     for (size_t i = 0; i < N_SIGNALS; i++) {
         (void)uv_signal_init(&a->loop, &a->signals[i]); /* fails with the loop only */
         a->signals[i].data = a;

@@ -130,6 +130,7 @@ static void on_up(void *user, struct tunnel *t, const struct mux_peer *peer)
     log_event(LOG_LEVEL_INFO, "tunnel up", log_text("relay", d->relay),
               log_text("serial", d->settings.serial), log_uint("tunnel", peer->generation),
               log_text("software", peer->software), log_uint("version", peer->version));
+    d->owner.on_up(d->owner.user);
 }
 
 /* To the draining ones. */

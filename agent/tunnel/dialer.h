@@ -51,6 +51,8 @@ struct dialer_owner {
     struct link_set *links;
     const struct tunnel_streams *streams; /* borrowed for the dialer's life */
     void *streams_user;
+    /* A tunnel is open. */
+    void (*on_up)(void *user);
     /* The dialer is gone. Once, after dialer_drain or dialer_close. */
     void (*on_closed)(void *user);
     void *user;

@@ -142,7 +142,7 @@ int digest_append(struct digest *d, struct span method, struct span user, struct
     if (d->n_used == UINT32_MAX) {
         return ERROR_STATE;
     }
-    snprintf(nc, sizeof(nc), "%08x", d->n_used + 1);
+    (void)snprintf(nc, sizeof(nc), "%08x", d->n_used + 1); /* eight digits */
     int rc = make_proof(d, method, target, nc, proof);
     if (rc != 0) {
         return rc;

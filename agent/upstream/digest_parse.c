@@ -66,8 +66,9 @@ static struct span take_token(struct span *s)
 
 static bool is_token68_char(char c)
 {
+    static const char MARKS[] = "-._~+/";
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           memchr("-._~+/", c, 6) != NULL;
+           memchr(MARKS, c, sizeof(MARKS) - 1) != NULL;
 }
 
 /* True, and taken, if all up to the next comma is a token68. */

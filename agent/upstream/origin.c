@@ -13,14 +13,14 @@ static int refuse(struct error_text *e, const char *why)
     return error_set(e, ERROR_CONFIG, "url: %s; it must be like http://192.168.1.10:5051", why);
 }
 
-/* Cuts "http://" and one "/" at the end off. */
-static int cut_authority(const char *url, struct span *authority, struct error_text *e)
+/* Cuts "http://" and one "/" at the end off. NULL, or what is wrong. */
+static const char *cut_authority(const char *url, struct span *authority)
 {
     static const char SCHEME[] = "http://";
     struct span s = span_of(url);
     if (s.len < sizeof(SCHEME) ||
         !span_equal_nocase((struct span){s.p, sizeof(SCHEME) - 1}, span_of(SCHEME))) {
-        return refuse(e, "it does not begin with http:// (the server has no https)");
+        return "it does not begin with http:// (the server has no https)";
     }
     s.p += sizeof(SCHEME) - 1;
     s.len -= sizeof(SCHEME) - 1;
@@ -28,13 +28,13 @@ static int cut_authority(const char *url, struct span *authority, struct error_t
         s.len--;
     }
     if (span_find(s, '@') < s.len) {
-        return refuse(e, "user and password have settings of their own");
+        return "user and password have settings of their own";
     }
     if (!field_host_ok(s)) {
-        return refuse(e, "no valid host and port behind http://");
+        return "no valid host and port behind http://";
     }
     *authority = s;
-    return 0;
+    return NULL;
 }
 
 /* `authority` is valid: host, or [address], then perhaps a port. */
@@ -75,9 +75,9 @@ int origin_parse(const char *url, struct origin *o, struct error_text *e)
     struct span host;
     struct span port_text;
     uint64_t port = ORIGIN_PORT_DEFAULT;
-    int rc = cut_authority(url, &authority, e);
-    if (rc != 0) {
-        return rc;
+    const char *why = cut_authority(url, &authority);
+    if (why != NULL) {
+        return refuse(e, why);
     }
     split_authority(authority, &host, &port_text);
     if (port_text.p != NULL && span_parse_u64(port_text, UINT16_MAX, &port) != 0) {
@@ -87,8 +87,10 @@ int origin_parse(const char *url, struct origin *o, struct error_text *e)
         return refuse(e, "host too long");
     }
     bool is_v6 = authority.p[0] == '[';
-    snprintf(o->service, sizeof(o->service), "%u", (unsigned)(uint16_t)port);
-    snprintf(o->authority, sizeof(o->authority), is_v6 ? "[%s]:%s" : "%s:%s", o->host, o->service);
+    /* Both fit: their sizes are made for the longest host and port. */
+    (void)snprintf(o->service, sizeof(o->service), "%u", (unsigned)(uint16_t)port);
+    (void)snprintf(o->authority, sizeof(o->authority), is_v6 ? "[%s]:%s" : "%s:%s", o->host,
+                   o->service);
     find_address(o, (int)port);
     return 0;
 }

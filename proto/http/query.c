@@ -39,7 +39,10 @@ static int decode_byte(struct span raw, size_t *i, char *byte)
         *i += 3;
         return 0;
     }
-    *byte = c == '+' ? ' ' : c;
+    if (c == '+') {
+        c = ' ';
+    }
+    *byte = c;
     *i += 1;
     return 0;
 }

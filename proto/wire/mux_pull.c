@@ -76,6 +76,14 @@ static void pull_out(struct mux *m, struct message *msg)
     }
 }
 
+/* Large memory is not kept by a stream that sends nothing more. */
+static void release_queue(struct mux_stream *s)
+{
+    if (s->end_sent && s->queue.cap > MUX_STREAMS_SPARE_BYTES) {
+        buffer_release(&s->queue);
+    }
+}
+
 static void pull_requests(struct mux *m, struct message *msg)
 {
     struct list *node;
@@ -92,6 +100,7 @@ static void pull_requests(struct mux *m, struct message *msg)
         s->end_sent = s->queue.len == 0;
         list_remove(node);
         mux_send_schedule(m, s);
+        release_queue(s);
     }
 }
 
@@ -140,6 +149,7 @@ static void pull_data(struct mux *m, struct message *msg)
         put_data(m, s, msg, min_size(len, room_in(msg) - FRAME_HEADER_BYTES));
         list_remove(node);
         mux_send_schedule(m, s);
+        release_queue(s);
         bool over = s->end_sent && s->end_recv;
         if ((over || !s->end_queued) && list_alone(&s->due)) {
             list_push(&m->due, &s->due);

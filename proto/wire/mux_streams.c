@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The open streams of one mux.
  *
- * Ids grow by one from stream to stream, so the id itself is the best hash: streams that are open
- * at the same time lie side by side in the table. It is kept at most half full. */
+ * The table is kept at most half full. Ids grow by one from stream to stream; multiplying by the
+ * golden ratio spreads such a series evenly, so that hardly any two want the same slot, and no long
+ * runs arise that a removal would have to walk. */
 #include "proto/wire/mux_streams.h"
 
 #include <stdlib.h>
@@ -10,6 +11,10 @@
 
 /* Slots of the first table: 128 bytes, enough for the usual handful of requests at once. */
 #define FIRST_SLOTS 16
+#define FIRST_SHIFT 28
+
+/* 2^32 / golden ratio */
+#define GOLDEN UINT32_C(2654435769)
 
 void mux_streams_init(struct mux_streams *t)
 {
@@ -43,13 +48,18 @@ void mux_streams_close(struct mux_streams *t)
     mux_streams_init(t);
 }
 
+static size_t home_of(uint32_t id, unsigned shift)
+{
+    return (uint32_t)(id * GOLDEN) >> shift;
+}
+
 struct mux_stream *mux_streams_find(const struct mux_streams *t, uint32_t id)
 {
     if (t->n_open == 0) {
         return NULL;
     }
     size_t mask = t->n_slots - 1;
-    for (size_t i = id & mask; t->slots[i] != NULL; i = (i + 1) & mask) {
+    for (size_t i = home_of(id, t->shift); t->slots[i] != NULL; i = (i + 1) & mask) {
         if (t->slots[i]->id == id) {
             return t->slots[i];
         }
@@ -57,14 +67,14 @@ struct mux_stream *mux_streams_find(const struct mux_streams *t, uint32_t id)
     return NULL;
 }
 
-static void insert(struct mux_stream **slots, size_t n_slots, struct mux_stream *s)
+static void insert(struct mux_streams *t, struct mux_stream *s)
 {
-    size_t mask = n_slots - 1;
-    size_t i = s->id & mask;
-    while (slots[i] != NULL) {
+    size_t mask = t->n_slots - 1;
+    size_t i = home_of(s->id, t->shift);
+    while (t->slots[i] != NULL) {
         i = (i + 1) & mask;
     }
-    slots[i] = s;
+    t->slots[i] = s;
 }
 
 /* Room for one more stream. */
@@ -78,14 +88,13 @@ static bool grow(struct mux_streams *t)
     if (slots == NULL) {
         return false;
     }
-    for (size_t i = 0; i < t->n_slots; i++) {
-        if (t->slots[i] != NULL) {
-            insert(slots, n_slots, t->slots[i]);
-        }
-    }
     free(t->slots);
+    t->shift = t->n_slots == 0 ? FIRST_SHIFT : t->shift - 1;
     t->slots = slots;
     t->n_slots = n_slots;
+    for (struct mux_stream *s = mux_streams_first(t); s != NULL; s = mux_streams_next(t, s)) {
+        insert(t, s);
+    }
     return true;
 }
 
@@ -118,7 +127,7 @@ struct mux_stream *mux_streams_add(struct mux_streams *t, uint32_t id, size_t qu
     list_init(&s->send);
     list_init(&s->handed);
     list_init(&s->due);
-    insert(t->slots, t->n_slots, s);
+    insert(t, s);
     list_push(&t->open, &s->open);
     t->n_open++;
     return s;
@@ -128,12 +137,12 @@ struct mux_stream *mux_streams_add(struct mux_streams *t, uint32_t id, size_t qu
 static void erase(struct mux_streams *t, const struct mux_stream *s)
 {
     size_t mask = t->n_slots - 1;
-    size_t hole = s->id & mask;
+    size_t hole = home_of(s->id, t->shift);
     while (t->slots[hole] != s) {
         hole = (hole + 1) & mask;
     }
     for (size_t i = (hole + 1) & mask; t->slots[i] != NULL; i = (i + 1) & mask) {
-        size_t home = t->slots[i]->id & mask;
+        size_t home = home_of(t->slots[i]->id, t->shift);
         if (((i - home) & mask) >= ((i - hole) & mask)) {
             t->slots[hole] = t->slots[i];
             hole = i;

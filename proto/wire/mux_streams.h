@@ -46,8 +46,9 @@ struct mux_stream {
 };
 
 struct mux_streams {
-    struct mux_stream **slots; /* owned; open addressing, index = id & (n_slots - 1) */
+    struct mux_stream **slots; /* owned; open addressing with linear probing */
     size_t n_slots;            /* power of two, or 0 */
+    unsigned shift;            /* 32 - log2(n_slots) */
     size_t n_open;
     struct list open; /* oldest first */
     struct list spare;

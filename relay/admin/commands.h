@@ -20,6 +20,9 @@ int command_key(int argc, char **argv);
 /* audit [filters]: who did what. */
 int command_audit(int argc, char **argv);
 
+/* status [SERIAL]: which buildings are connected, which leg is broken. 1 if some are offline. */
+int command_status(int argc, char **argv);
+
 /* backup FILE */
 int command_backup(int argc, char **argv);
 

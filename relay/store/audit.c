@@ -17,6 +17,8 @@ static const char SELECT[] =
     " AND substr(what, 1, length(?4)) = ?4 AND (?5 = '' OR instr(object, ?5) > 0)"
     " AND (?6 = 0 OR refused = 1) ORDER BY id DESC LIMIT ?7";
 
+static const char COUNT[] = "SELECT count(*) FROM audit WHERE at >= ?1 AND who = ?2";
+
 static const char PRUNE[] =
     "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ?1 ORDER BY at LIMIT ?2)";
 
@@ -121,6 +123,26 @@ int audit_list(struct database *db, const struct audit_filter *filter,
         read_row(statement, &row);
         visit(user, &row);
         rc = database_step(db, statement, &more, e);
+    }
+    database_done(statement);
+    return rc;
+}
+
+int audit_count(struct database *db, const char *who, int64_t since_s, int64_t *n,
+                struct error_text *e)
+{
+    sqlite3_stmt *statement = NULL;
+    bool row = false;
+    int rc = database_prepare(db, COUNT, &statement, e);
+
+    if (rc != 0) {
+        return rc;
+    }
+    database_bind_int(statement, 1, since_s);
+    database_bind_text(statement, 2, span_of(who));
+    rc = database_step(db, statement, &row, e);
+    if (rc == 0) {
+        *n = sqlite3_column_int64(statement, 0);
     }
     database_done(statement);
     return rc;

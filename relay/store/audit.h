@@ -71,6 +71,10 @@ int audit_list(struct database *db, const struct audit_filter *filter,
                void (*visit)(void *user, const struct audit_row *row), void *user,
                struct error_text *e);
 
+/* Rows of this actor since then. */
+int audit_count(struct database *db, const char *who, int64_t since_s, int64_t *n,
+                struct error_text *e);
+
 /* Drops the rows from before `before_s`, at most `n_max` of them; `*n` = how many went. */
 int audit_prune(struct database *db, int64_t before_s, uint32_t n_max, int64_t *n,
                 struct error_text *e);

@@ -15,6 +15,8 @@
 /* "agent:" and a serial. */
 #define WHO_BYTES (DIRECTORY_SERIAL_BYTES + 6)
 
+#define HOUR_S 3600
+
 /* Longest life that may be asked for: ten years. */
 #define LIFE_S_MAX (10 * 366 * 24 * 3600)
 
@@ -47,9 +49,8 @@ static enum control_status refuse(const struct call *c, enum control_status stat
 static enum control_status refuse_code(const struct call *c, int code, const struct error_text *e)
 {
     switch (code) {
-    case ERROR_NOT_FOUND: return refuse(c, CONTROL_NOT_FOUND, e->text);
-    case ERROR_CONFIG:
-    case ERROR_STATE: return refuse(c, CONTROL_BAD_CALL, e->text);
+    case ERROR_NOT_FOUND: return refuse(c, CONTROL_REFUSED, e->text);
+    case ERROR_CONFIG: return refuse(c, CONTROL_BAD_BODY, e->text);
     default:
         /* Paths and the like are the operator's business; the store logs them. */
         return refuse(c, CONTROL_FAILED, "the relay's database does not take it now");
@@ -98,15 +99,26 @@ static int append_made(const struct call *c, const struct key_made *made)
     return rc;
 }
 
+/* A refusal that the audit is to know of. */
+static enum control_status refuse_enable(const struct call *c, const char *sentence)
+{
+    const struct audit_act act = {&c->by, "key.enable", c->server->serial};
+    struct error_text e;
+
+    int rc = error_set(&e, ERROR_REFUSED, "%s", sentence);
+    (void)audit_end(c->db, &act, NULL, rc, &e); /* returns what it is told */
+    return refuse(c, CONTROL_REFUSED, sentence);
+}
+
 static enum control_status enable_key(const struct call *c, const struct key_settings *settings)
 {
     struct error_text e = {""};
     struct key_made made;
     int64_t n = 0;
 
-    int rc = keys_count_since(c->db, c->server->id, c->by.now_s - 3600, &n, &e);
+    int rc = keys_count_since(c->db, c->server->id, c->by.now_s - HOUR_S, &n, &e);
     if (rc == 0 && n >= CONTROL_KEYS_PER_HOUR) {
-        return refuse(c, CONTROL_LIMIT, "too many new keys in an hour");
+        return refuse_enable(c, "too many new keys in an hour");
     }
     if (rc == 0) {
         rc = keys_enable(c->db, c->server->serial, settings, &c->by, &made, &e);
@@ -119,17 +131,6 @@ static enum control_status enable_key(const struct call *c, const struct key_set
     return rc == 0 ? CONTROL_DONE : CONTROL_FAILED;
 }
 
-static enum control_status refuse_by_operator(const struct call *c)
-{
-    const struct audit_act act = {&c->by, "key.enable", c->server->serial};
-    struct error_text e;
-
-    /* Told to be refused, so that the row says so. */
-    int rc = error_set(&e, ERROR_REFUSED, "the operator lets this building make no keys");
-    (void)audit_end(c->db, &act, NULL, rc, &e);
-    return refuse(c, CONTROL_FORBIDDEN, e.text);
-}
-
 static enum control_status call_enable(const struct call *c, json_t *object)
 {
     struct key_settings settings = {.label = NULL};
@@ -137,7 +138,7 @@ static enum control_status call_enable(const struct call *c, json_t *object)
     char *scope = NULL;
 
     if (!c->server->may_enable_keys) {
-        return refuse_by_operator(c);
+        return refuse_enable(c, "the operator lets this building make no keys");
     }
     json_t *rest = json_copy(object);
     int rc = take_settings(object, c->by.now_s, &settings, &e);
@@ -215,32 +216,51 @@ static enum control_status call_revoke(const struct call *c, const json_t *objec
     return buffer_append(c->answer, "{}", 2) == 0 ? CONTROL_DONE : CONTROL_FAILED;
 }
 
+/* True if this building has acted so often that even refusing it would be too much. */
+static bool acts_too_often(const struct call *c)
+{
+    struct error_text ignored;
+    int64_t n = 0;
+
+    /* A database that cannot be read refuses the act itself soon enough. */
+    return audit_count(c->db, c->by.who, c->by.now_s - HOUR_S, &n, &ignored) == 0 &&
+           n >= CONTROL_ACTS_PER_HOUR;
+}
+
 static enum control_status dispatch(const struct call *c, uint16_t op, json_t *object)
 {
+    if (op != CONTROL_KEY_LIST && acts_too_often(c)) {
+        return refuse(c, CONTROL_REFUSED, "too many calls in an hour");
+    }
     switch (op) {
     case CONTROL_KEY_ENABLE: return call_enable(c, object);
     case CONTROL_KEY_LIST: return call_list(c);
     case CONTROL_KEY_REVOKE: return call_revoke(c, object);
-    default: return refuse(c, CONTROL_BAD_CALL, "this relay does not know that call");
+    default: return refuse(c, CONTROL_UNKNOWN, "this relay does not know that call");
     }
 }
 
 enum control_status control_call(struct database *db, const struct directory_server *server,
                                  const char *public_url, uint16_t op, struct span body,
-                                 int64_t now_s, struct buffer *answer)
+                                 struct control_time now, struct buffer *answer)
 {
+    const struct bucket_rate rate = {CONTROL_CALLS_PER_S, CONTROL_CALLS_BURST};
     char who[WHO_BYTES] = "";
-    struct call c = {db, server, public_url, {who, now_s}, answer};
+    struct call c = {db, server, public_url, {who, now.wall_s}, answer};
 
     if (server == NULL) {
-        return refuse(&c, CONTROL_NOT_FOUND, "the server was removed");
+        return refuse(&c, CONTROL_REFUSED, "the server was removed");
+    }
+    /* A server's own requests bucket has no other use. */
+    if (!bucket_take(&server->live->requests, rate, now.monotonic_us, NULL)) {
+        return refuse(&c, CONTROL_REFUSED, "too many calls in a second");
     }
     (void)snprintf(who, sizeof(who), "agent:%s", server->serial);
     json_t *object =
         body.len == 0 ? json_object() : json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(object)) {
         json_decref(object);
-        return refuse(&c, CONTROL_BAD_CALL, "the body is no JSON object");
+        return refuse(&c, CONTROL_BAD_BODY, "the body is no JSON object");
     }
     enum control_status status = dispatch(&c, op, object);
     json_decref(object);

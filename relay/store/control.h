@@ -17,23 +17,34 @@ enum control_op { CONTROL_KEY_ENABLE = 1, CONTROL_KEY_LIST = 2, CONTROL_KEY_REVO
 /* Status of an answer. With any but CONTROL_DONE the body is {"error": "a sentence"}. */
 enum control_status {
     CONTROL_DONE = 0,
-    CONTROL_BAD_CALL = 1,  /* unknown op, or a body that makes no sense */
-    CONTROL_FORBIDDEN = 2, /* the operator does not let this building enable keys */
-    CONTROL_NOT_FOUND = 3, /* no such key, or no such server any more */
-    CONTROL_LIMIT = 4,     /* too many keys at once; or an answer that is too long */
-    CONTROL_FAILED = 5     /* the relay's database does not take it; later, perhaps */
+    CONTROL_UNKNOWN = 1,  /* no such operation */
+    CONTROL_BAD_BODY = 2, /* the body is not what the operation takes */
+    CONTROL_REFUSED = 3,  /* the operator does not allow it, too often, no such key or server */
+    CONTROL_FAILED = 4    /* the relay's database does not take it; later, perhaps */
 };
 
 /* Keys that one building may make in an hour: a broken agent must not fill the database. */
 #define CONTROL_KEYS_PER_HOUR 60
+/* Acts of one building that the audit keeps in an hour; more are refused without a trace, lest a
+ * broken agent fill the audit instead. */
+#define CONTROL_ACTS_PER_HOUR 200
+/* Calls of one building, whatever they ask for: per second, and at once. */
+#define CONTROL_CALLS_PER_S 5
+#define CONTROL_CALLS_BURST 30
 /* Newest keys in an answer to CONTROL_KEY_LIST, and the size of any answer. */
 #define CONTROL_LIST_MAX     100
 #define CONTROL_ANSWER_BYTES 16000
+
+/* The two clocks, as the caller reads them. */
+struct control_time {
+    int64_t wall_s;
+    uint64_t monotonic_us;
+};
 
 /* `server` is NULL if it was removed meanwhile. `public_url` may be NULL. The answer is appended to
  * `answer`, which holds secrets and is to be cleansed. */
 enum control_status control_call(struct database *db, const struct directory_server *server,
                                  const char *public_url, uint16_t op, struct span body,
-                                 int64_t now_s, struct buffer *answer);
+                                 struct control_time now, struct buffer *answer);
 
 #endif

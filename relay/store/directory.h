@@ -29,7 +29,7 @@ struct directory_reader;
 
 /* Counters and buckets that outlive a change of the entry they belong to. */
 struct directory_live {
-    struct bucket requests;      /* every request (key) */
+    struct bucket requests;      /* every request (key); control calls (server) */
     struct bucket commands;      /* commands only (server): protects the KNX bus */
     _Atomic int64_t last_used_s; /* wall clock; written back in batches */
 };
@@ -60,7 +60,8 @@ void directory_part(struct directory_reader *r);
 
 /* The usable key, whose server is enabled too, or NULL: unknown, malformed, disabled, revoked and
  * expired cannot be told apart, nor by time (the hash is always taken and one comparison made).
- * `*server` is set on success. Entries are borrowed until directory_leave. */
+ * `*server` is set on success. Entries are borrowed until directory_leave. A key that is found has
+ * been used at `now_s`: nobody else need set last_used_s. */
 const struct directory_key *directory_find_key(struct directory_reader *r, struct span key,
                                                int64_t now_s,
                                                const struct directory_server **server);

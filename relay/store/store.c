@@ -38,7 +38,7 @@
 #define PRUNE_ROWS_MAX 1000
 
 /* Largest body of a control call (PROTOCOL.md). */
-#define CALL_BYTES_MAX 16384
+#define CALL_BYTES_MAX 16000
 
 enum job_kind { JOB_AUDIT, JOB_CALL };
 
@@ -165,13 +165,13 @@ static void poll_changes(struct store *s, bool own)
 
 static void do_call(struct store *s, struct job *job)
 {
+    const struct control_time now = {clock_wall_s(), clock_now_us()};
     struct buffer answer;
     const struct directory_server *server = directory_find_server(s->reader, job->server_id);
 
     buffer_init(&answer, CONTROL_ANSWER_BYTES);
-    uint16_t status =
-        (uint16_t)control_call(s->db, server, s->public_url, job->op,
-                               (struct span){job->body, job->len}, clock_wall_s(), &answer);
+    uint16_t status = (uint16_t)control_call(s->db, server, s->public_url, job->op,
+                                             (struct span){job->body, job->len}, now, &answer);
     directory_leave(s->reader);
     /* First live, then told. */
     poll_changes(s, true);

@@ -505,7 +505,9 @@ def judge(data: bytes, keys: set[bytes]) -> Verdict:
         else:
             v.end = "doubt" if event.doubt else "waiting"
             if r is not None and r.expects and not event.doubt:
-                v.answers.append(Answer(frozenset(), None, False, r.method, r.minor, "must"))
+                # It may be left out once some of the body is there (RFC 9110 10.1.1).
+                interim = "must" if r.head_end == len(data) else "may"
+                v.answers.append(Answer(frozenset(), None, False, r.method, r.minor, interim))
     return v
 
 
@@ -528,25 +530,26 @@ def unescape(text: bytes) -> bytes:
     return out
 
 
+def command(r: Request, group: bytes) -> int | None:
+    """The value that a forwarded request makes system/sendKNXbyte send to `group`, as the
+    simulator takes its parameters: query, then form; the last of a name counts."""
+    parts = (r.query or b"").split(b"&")
+    kind = b"".join(values(r, b"content-type")).partition(b";")[0].strip().lower()
+    if list_has(b",".join(values(r, b"connection")), b"content-type"):
+        kind = b""  # hop by hop, then: not forwarded
+    if r.method == b"POST" and kind == b"application/x-www-form-urlencoded":
+        parts += (r.body or b"").split(b"&")
+    try:
+        path = unescape(r.path.replace(b"+", b"%2B"))
+        params = dict(map(unescape, p.partition(b"=")[::2]) for p in parts if p)
+    except ValueError:
+        return None
+    value = params.get(b"value", b"")
+    if re.search(rb"/api/[Vv]1/system/sendKNXbyte$", path) is None or params.get(b"group") != group:
+        return None
+    return int(value) if re.fullmatch(rb"[0-9]{1,9}", value) and int(value) <= 255 else None
+
+
 def commands(v: Verdict, group: bytes) -> list[int]:
-    """The values that system/sendKNXbyte sends to `group`, in order, as the simulator takes its
-    parameters: query, then form; the last of a name counts."""
-    found = []
-    for r in v.executed:
-        parts = (r.query or b"").split(b"&")
-        kind = b"".join(values(r, b"content-type")).partition(b";")[0].strip().lower()
-        if list_has(b",".join(values(r, b"connection")), b"content-type"):
-            kind = b""  # hop by hop, then: not forwarded
-        if r.method == b"POST" and kind == b"application/x-www-form-urlencoded":
-            parts += (r.body or b"").split(b"&")
-        try:
-            path = unescape(r.path.replace(b"+", b"%2B"))
-            params = dict(map(unescape, p.partition(b"=")[::2]) for p in parts if p)
-        except ValueError:
-            continue
-        value = params.get(b"value", b"")
-        if path.lower().endswith(b"/api/v1/system/sendknxbyte") and (
-                path.endswith(b"/system/sendKNXbyte") and params.get(b"group") == group
-                and re.fullmatch(rb"[0-9]{1,9}", value) and int(value) <= 255):
-            found.append(int(value))
-    return found
+    """All of them, in order."""
+    return [c for r in v.executed if (c := command(r, group)) is not None]

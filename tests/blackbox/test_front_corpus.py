@@ -120,7 +120,8 @@ def faults(entry, verdict, seen, runs):
     for number, (answer, e) in enumerate(zip(finals, expected)):
         method = verdict.answers[number].method if number < len(verdict.answers) else None
         if e.reason:
-            found += fronts.own_answer_faults(answer, e.reason, method != b"HEAD")
+            with_body = bool(answer.body) or method not in (b"HEAD", None)
+            found += fronts.own_answer_faults(answer, e.reason, with_body)
         elif method != b"HEAD" and b'"reason"' in answer.body:
             found.append(f"the relay's own answer, not the building's: {answer.body[:200]}")
     minors = [a.minor for a in verdict.answers if a.statuses]

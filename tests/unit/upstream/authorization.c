@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unit tests of agent/upstream: the server's authentication. */
-#include "tests/unit/upstream/fake_server.h"
+#include "tests/unit/upstream/fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,10 +12,6 @@
 
 #include "agent/upstream/digest.h"
 #include "proto/base/buffer.h"
-
-#define STATUS  "/api/v1/powerstatus?guid=1" /* reads only */
-#define COMMAND "/api/v1/power?guid=1&cmd=1" /* acts */
-#define OK      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 #define REFUSAL(challenge)                                                                         \
     "HTTP/1.1 401 No\r\nContent-Length: 4\r\nWWW-Authenticate: " challenge "\r\n\r\nno!\n"
@@ -50,18 +46,18 @@ static void expect_lacks(const struct fixture *f, size_t n, const char *part)
     }
 }
 
-static struct fake_call *expect_ok(struct fixture *f, const char *target)
+static struct call *expect_ok(struct fixture *f, const char *target)
 {
-    struct fake_call *call = get(f, target);
+    struct call *call = get(f, target);
     until_done(call);
     expect_answer(call, 200, "ok");
     return call;
 }
 
-static struct fake_call *expect_refused(struct fixture *f, const char *target, const char *why)
+static struct call *expect_refused(struct fixture *f, const char *target, const char *why)
 {
     struct upstream_stats stats;
-    struct fake_call *call = get(f, target);
+    struct call *call = get(f, target);
     until_done(call);
     expect_failure(call, HEAD_RESET_SERVER_AUTH, HEAD_DELIVERED_NO);
     assert_int_equal(call->n_heads, 0);
@@ -77,12 +73,12 @@ static struct fake_call *expect_refused(struct fixture *f, const char *target, c
 static void param(const struct fixture *f, size_t n, const char *name, char *value, size_t cap)
 {
     char wanted[32];
-    snprintf(wanted, sizeof(wanted), " %s=", name);
+    (void)snprintf(wanted, sizeof(wanted), " %s=", name);
     const char *at = strstr(text(f, n), wanted);
     assert_non_null(at);
     at += strlen(wanted);
     at += *at == '"' ? 1 : 0;
-    snprintf(value, cap, "%.*s", (int)strcspn(at, ",\"\r"), at);
+    (void)snprintf(value, cap, "%.*s", (int)strcspn(at, ",\"\r"), at);
 }
 
 /* The request proves the password for the nonce, as a server would check it. */
@@ -96,7 +92,8 @@ static void expect_digest(const struct fixture *f, size_t n, const char *target,
     struct digest d;
     struct digest_challenge c = {.usable = false};
     struct buffer out;
-    snprintf(challenge, sizeof(challenge), "Digest realm=thinknx, qop=auth, nonce=\"%s\"", nonce);
+    (void)snprintf(challenge, sizeof(challenge), "Digest realm=thinknx, qop=auth, nonce=\"%s\"",
+                   nonce);
     param(f, n, "cnonce", cnonce, sizeof(cnonce));
     param(f, n, "response", got, sizeof(got));
     assert_int_equal(strlen(cnonce), 32);
@@ -106,12 +103,12 @@ static void expect_digest(const struct fixture *f, size_t n, const char *target,
     buffer_init(&out, 1024);
     assert_int_equal(digest_append(&d, span_of("GET"), span_of("service"), span_of(target), &out),
                      0);
-    snprintf(response, sizeof(response), "response=\"%s\"", got);
+    (void)snprintf(response, sizeof(response), "response=\"%s\"", got);
     assert_non_null(memmem(buffer_bytes(&out), out.len, response, strlen(response)));
     buffer_close(&out);
     digest_close(&d);
     expect_contains(f, n, "Authorization: Digest username=\"service\"");
-    snprintf(challenge, sizeof(challenge), "nc=%08x,", nc);
+    (void)snprintf(challenge, sizeof(challenge), "nc=%08x,", nc);
     expect_contains(f, n, challenge);
 }
 
@@ -122,7 +119,7 @@ static void without_credentials_a_401_is_our_failure(void **state)
     struct fixture *f = *state;
     f->server.otherwise = (struct fake_reply){DIGEST_401("n1"), 0, FAKE_KEEP};
     start_with(f, UPSTREAM_AUTH_NONE);
-    struct fake_call *call = expect_refused(f, COMMAND, "asks for a user");
+    struct call *call = expect_refused(f, COMMAND, "asks for a user");
     assert_int_equal(call->n_handed, 1);
     assert_int_equal(f->server.n_requests, 1);
     expect_lacks(f, 0, "auth=");
@@ -169,7 +166,7 @@ static void a_posts_credentials_are_in_its_query(void **state)
 {
     struct fixture *f = *state;
     start_with(f, UPSTREAM_AUTH_QUERY);
-    struct fake_call *call =
+    struct call *call =
         request(f, HEAD_METHOD_POST, "/api/v1/power", NULL, 0, "guid=1&cmd=1", 12, 0);
     until_done(call);
     expect_contains(f, 0, "POST /api/v1/power?auth=basic&user=service&pass=secret HTTP/1.1\r\n");
@@ -188,9 +185,9 @@ static void refused_credentials_in_the_query(void **state)
 static void a_403_passes_through(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", FAKE_KEEP);
+    fake_reply(&f->server, "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_BASIC);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     until_done(call);
     expect_answer(call, 403, "no");
 }
@@ -200,9 +197,9 @@ static void a_403_passes_through(void **state)
 static void digest_answers_the_challenge(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_DIGEST);
-    struct fake_call *call = expect_ok(f, STATUS "&x=\"y");
+    struct call *call = expect_ok(f, STATUS "&x=\"y");
     assert_int_equal(call->n_handed, 1);
     assert_int_equal(f->server.n_requests, 2);
     expect_lacks(f, 0, "Authorization");
@@ -216,7 +213,7 @@ static void digest_answers_the_challenge(void **state)
 static void a_nonce_is_used_again_and_counted(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_DIGEST);
     for (int i = 0; i < 4; i++) {
         expect_ok(f, COMMAND);
@@ -230,7 +227,7 @@ static void a_nonce_is_used_again_and_counted(void **state)
 static void connections_share_a_nonce(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_DIGEST);
     expect_ok(f, STATUS);
     for (int i = 0; i < 3; i++) {
@@ -251,7 +248,7 @@ static void a_command_goes_to_a_new_connection_after_a_401(void **state)
 {
     struct fixture *f = *state;
     /* This server closes after its 401 without saying so. */
-    fake_reply(f, DIGEST_401("n1"), FAKE_CLOSE);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_CLOSE);
     start_with(f, UPSTREAM_AUTH_DIGEST);
     expect_ok(f, COMMAND);
     assert_int_equal(f->server.n_requests, 2);
@@ -261,7 +258,7 @@ static void a_command_goes_to_a_new_connection_after_a_401(void **state)
 static void the_new_connection_takes_the_place_of_the_kept_one(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_KEEP);
     f->settings.max_connections = 1;
     start_with(f, UPSTREAM_AUTH_DIGEST);
     expect_ok(f, COMMAND);
@@ -272,9 +269,9 @@ static void the_new_connection_takes_the_place_of_the_kept_one(void **state)
 static void a_stale_nonce_is_replaced(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
-    fake_reply(f, OK, FAKE_KEEP);
-    fake_reply(f, STALE_401("n2"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_KEEP);
+    fake_reply(&f->server, OK, FAKE_KEEP);
+    fake_reply(&f->server, STALE_401("n2"), FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_DIGEST);
     expect_ok(f, COMMAND);
     expect_ok(f, COMMAND);
@@ -288,9 +285,9 @@ static void a_stale_nonce_is_replaced(void **state)
 static void an_old_nonce_need_not_be_called_stale(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
-    fake_reply(f, OK, FAKE_KEEP);
-    fake_reply(f, DIGEST_401("n2"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_KEEP);
+    fake_reply(&f->server, OK, FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n2"), FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_DIGEST);
     expect_ok(f, COMMAND);
     expect_ok(f, COMMAND);
@@ -312,8 +309,8 @@ static void a_wrong_password_is_tried_once(void **state)
 static void a_password_that_was_changed(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
-    fake_reply(f, OK, FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_KEEP);
+    fake_reply(&f->server, OK, FAKE_KEEP);
     f->server.otherwise = (struct fake_reply){DIGEST_401("n2"), 0, FAKE_KEEP};
     start_with(f, UPSTREAM_AUTH_DIGEST);
     expect_ok(f, COMMAND);
@@ -343,7 +340,7 @@ static void the_strongest_of_several_fields(void **state)
 {
     struct fixture *f = *state;
     fake_reply(
-        f,
+        &f->server,
         "HTTP/1.1 401 No\r\nContent-Length: 0\r\n"
         "WWW-Authenticate: Digest realm=\"\r\n" /* unreadable */
         "www-authenticate: Basic realm=x, " DIGEST("n1") "\r\n"
@@ -370,9 +367,9 @@ static void a_server_that_wants_nothing(void **state)
 static void the_body_of_a_post_is_sent_again(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_DIGEST);
-    struct fake_call *call =
+    struct call *call =
         request(f, HEAD_METHOD_POST, "/api/v1/power", NULL, 0, "guid=1&cmd=1", 12, 0);
     until_done(call);
     expect_answer(call, 200, "ok");
@@ -390,7 +387,7 @@ static void a_huge_401_costs_its_connection(void **state)
                        "HTTP/1.1 401 No\r\nContent-Length: 190000\r\nWWW-Authenticate: %s\r\n\r\n",
                        DIGEST("n1"));
     memset(huge + len, 'x', 190000);
-    fake_reply_bytes(f, huge, (size_t)len + 190000, FAKE_KEEP);
+    fake_reply_bytes(&f->server, huge, (size_t)len + 190000, FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_DIGEST);
     expect_ok(f, STATUS);
     assert_int_equal(f->server.requests[1].peer, 1);
@@ -401,7 +398,8 @@ static void a_401_that_is_cut_off(void **state)
 {
     struct fixture *f = *state;
     fake_reply(
-        f, "HTTP/1.1 401 No\r\nContent-Length: 9\r\nWWW-Authenticate: " DIGEST("n1") "\r\n\r\nno",
+        &f->server,
+        "HTTP/1.1 401 No\r\nContent-Length: 9\r\nWWW-Authenticate: " DIGEST("n1") "\r\n\r\nno",
         FAKE_CLOSE);
     start_with(f, UPSTREAM_AUTH_DIGEST);
     expect_ok(f, COMMAND);
@@ -412,10 +410,11 @@ static void a_401_that_never_ends(void **state)
 {
     struct fixture *f = *state;
     fake_reply(
-        f, "HTTP/1.1 401 No\r\nContent-Length: 9\r\nWWW-Authenticate: " DIGEST("n1") "\r\n\r\nno",
+        &f->server,
+        "HTTP/1.1 401 No\r\nContent-Length: 9\r\nWWW-Authenticate: " DIGEST("n1") "\r\n\r\nno",
         FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_DIGEST);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     until_done(call);
     expect_failure(call, HEAD_RESET_DEADLINE, HEAD_DELIVERED_NO);
     assert_int_equal(f->server.n_requests, 1);
@@ -424,11 +423,11 @@ static void a_401_that_never_ends(void **state)
 static void the_server_goes_away_after_its_401(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_CLOSE);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_CLOSE);
     start_with(f, UPSTREAM_AUTH_DIGEST);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     until_peers(f, 1);
-    fake_stop_listening(f);
+    fake_stop_listening(&f->server);
     until_done(call);
     expect_failure(call, HEAD_RESET_SERVER_UNREACHABLE, HEAD_DELIVERED_NO);
     assert_int_equal(f->server.n_requests, 1);
@@ -438,9 +437,9 @@ static void the_server_goes_away_after_its_401(void **state)
 static void calls_that_start_together(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, DIGEST_401("n1"), FAKE_KEEP);
-    fake_reply(f, DIGEST_401("n2"), FAKE_KEEP);
-    fake_reply(f, DIGEST_401("n3"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n1"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n2"), FAKE_KEEP);
+    fake_reply(&f->server, DIGEST_401("n3"), FAKE_KEEP);
     start_with(f, UPSTREAM_AUTH_DIGEST);
     for (int i = 0; i < 3; i++) {
         get(f, STATUS);
@@ -451,8 +450,6 @@ static void calls_that_start_together(void **state)
     }
     assert_int_equal(f->server.n_requests, 6);
 }
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {

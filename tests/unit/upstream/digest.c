@@ -43,9 +43,9 @@ static const char *answer(struct digest *d, const char *method, const char *user
 static void expect_response(const char *authorization, const char *response, const char *nc)
 {
     char wanted[128];
-    snprintf(wanted, sizeof(wanted), "response=\"%s\"", response);
+    (void)snprintf(wanted, sizeof(wanted), "response=\"%s\"", response);
     assert_non_null(strstr(authorization, wanted));
-    snprintf(wanted, sizeof(wanted), "nc=%s", nc);
+    (void)snprintf(wanted, sizeof(wanted), "nc=%s", nc);
     assert_non_null(strstr(authorization, wanted));
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The misbehaving server and the recording client. */
+/* The misbehaving server, and the resolver. */
 #include "tests/unit/upstream/fake_server.h"
 
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,14 +16,7 @@
 
 #include <cmocka.h>
 
-#include "proto/base/error.h"
-
-#define WATCHDOG_MS     20000
-#define OK_REPLY        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-#define CONNECT_MS      1000
-#define ANSWER_MS       300
-#define FEEDBACK_MS     900
-#define MAX_CONNECTIONS 4
+#define OK_REPLY "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 /* A failing allocator (tests/unit/base/allocator.h) leaves realloc and reallocarray alone. The
  * compiler makes a malloc of realloc(NULL). */
@@ -81,6 +75,8 @@ static struct addrinfo *new_address(const char *text, const char *service, struc
     return &a->info;
 }
 
+/* netdb.h gives the parameters names that are not for us. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **list)
 {
@@ -101,6 +97,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     return 0;
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 void freeaddrinfo(struct addrinfo *list)
 {
     while (list != NULL) {
@@ -115,10 +112,15 @@ void fake_resolve_slow(void)
     sem_post(&slow_may_go);
 }
 
-const char *fake_url(const struct fixture *f, const char *name)
+bool fake_is_resolving(void)
+{
+    return atomic_load(&slow_has_begun);
+}
+
+const char *fake_url(const struct fake_server *s, const char *name)
 {
     static char url[64];
-    snprintf(url, sizeof(url), "http://%s%s", name, strrchr(f->server.url, ':'));
+    (void)snprintf(url, sizeof(url), "http://%s%s", name, strrchr(s->url, ':'));
     return url;
 }
 
@@ -255,10 +257,12 @@ static void on_connection(uv_stream_t *listener, int status)
     }
 }
 
-static void server_start(struct fake_server *s, uv_loop_t *loop)
+void fake_server_start(struct fake_server *s, uv_loop_t *loop)
 {
     struct sockaddr_in address;
     int len = sizeof(address);
+    assert_int_equal(sem_init(&slow_may_go, 0, 0), 0);
+    atomic_store(&slow_has_begun, false);
     s->loop = loop;
     s->otherwise = (struct fake_reply){OK_REPLY, 0, FAKE_KEEP};
     assert_int_equal(uv_ip4_addr("127.0.0.1", 0, &address), 0);
@@ -268,53 +272,52 @@ static void server_start(struct fake_server *s, uv_loop_t *loop)
     assert_int_equal(uv_listen((uv_stream_t *)&s->listener, 64, on_connection), 0);
     assert_int_equal(uv_tcp_getsockname(&s->listener, (struct sockaddr *)&address, &len), 0);
     s->listening = true;
-    snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%u", ntohs(address.sin_port));
+    (void)snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%u", ntohs(address.sin_port));
 }
 
-void fake_reply_bytes(struct fixture *f, const char *bytes, size_t len, enum fake_then then)
+void fake_reply_bytes(struct fake_server *s, const char *bytes, size_t len, enum fake_then then)
 {
-    struct fake_server *s = &f->server;
     assert_true(s->n_script < FAKE_REQUESTS_MAX);
     s->script[s->n_script++] = (struct fake_reply){bytes, len, then};
 }
 
-void fake_reply(struct fixture *f, const char *bytes, enum fake_then then)
+void fake_reply(struct fake_server *s, const char *bytes, enum fake_then then)
 {
-    fake_reply_bytes(f, bytes, 0, then);
+    fake_reply_bytes(s, bytes, 0, then);
 }
 
-void fake_stop_listening(struct fixture *f)
+void fake_stop_listening(struct fake_server *s)
 {
-    if (f->server.listening) {
-        f->server.listening = false;
-        uv_close((uv_handle_t *)&f->server.listener, NULL);
+    if (s->listening) {
+        s->listening = false;
+        uv_close((uv_handle_t *)&s->listener, NULL);
     }
 }
 
-void fake_hang_up(struct fixture *f, size_t peer)
+void fake_hang_up(struct fake_server *s, size_t peer)
 {
-    close_peer(&f->server.peers[peer]);
+    close_peer(&s->peers[peer]);
 }
 
-void fake_reset(struct fixture *f, size_t peer)
+void fake_reset(struct fake_server *s, size_t peer)
 {
-    reset_peer(&f->server.peers[peer]);
+    reset_peer(&s->peers[peer]);
 }
 
-void fake_listen_again(struct fixture *f)
+void fake_listen_again(struct fake_server *s)
 {
-    f->server.deaf = false;
-    for (size_t i = 0; i < f->server.n_peers; i++) {
-        struct fake_peer *p = &f->server.peers[i];
+    s->deaf = false;
+    for (size_t i = 0; i < s->n_peers; i++) {
+        struct fake_peer *p = &s->peers[i];
         if (p->open) {
             uv_read_start((uv_stream_t *)&p->tcp, on_peer_alloc, on_peer_read);
         }
     }
 }
 
-void fake_send(struct fixture *f, size_t peer, const char *bytes)
+void fake_send(struct fake_server *s, size_t peer, const char *bytes)
 {
-    send_bytes(&f->server.peers[peer], bytes, strlen(bytes), FAKE_KEEP);
+    send_bytes(&s->peers[peer], bytes, strlen(bytes), FAKE_KEEP);
 }
 
 void fake_hole_open(struct fake_hole *h)
@@ -330,7 +333,7 @@ void fake_hole_open(struct fake_hole *h)
         h->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         (void)connect(h->fillers[i], (struct sockaddr *)&address, len);
     }
-    snprintf(h->url, sizeof(h->url), "http://127.0.0.1:%u", ntohs(address.sin_port));
+    (void)snprintf(h->url, sizeof(h->url), "http://127.0.0.1:%u", ntohs(address.sin_port));
 }
 
 void fake_hole_close(struct fake_hole *h)
@@ -341,293 +344,29 @@ void fake_hole_close(struct fake_hole *h)
     close(h->listener);
 }
 
-/* ---- client ---- */
-
-static void on_upstream_closed(void *user)
+void fake_be_deaf(struct fake_server *s)
 {
-    struct fixture *f = user;
-    assert_false(f->closed);
-    f->closed = true;
-    f->u = NULL;
+    int bytes = 4096;
+    int mss = 536;
+    int fd = -1;
+    s->deaf = true;
+    /* A small window, and small segments, by which Linux sizes the sender's buffer. */
+    assert_int_equal(uv_recv_buffer_size((uv_handle_t *)&s->listener, &bytes), 0);
+    assert_int_equal(uv_fileno((uv_handle_t *)&s->listener, &fd), 0);
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss)), 0);
 }
 
-/* The second close does nothing, and no call begins any more. */
-static void close_from_inside(struct fixture *f)
+void fake_server_close(struct fake_server *s)
 {
-    const struct head_request head = {.method = HEAD_METHOD_GET, .path = span_of("/api/v1/power")};
-    struct fake_call *call = NULL;
-    upstream_close(f->u, on_upstream_closed, f);
-    upstream_close(f->u, on_upstream_closed, f);
-    assert_int_equal(try_request(f, &head, NULL, &call), ERROR_STATE);
-}
-
-static void act(struct fake_call *c, enum fake_act what)
-{
-    struct upstream_call *call = c->call;
-    switch (what) {
-    case FAKE_ACT_CANCEL:
-        c->call = NULL;
-        upstream_cancel(call);
-        break;
-    case FAKE_ACT_CLOSE: close_from_inside(c->f); break;
-    case FAKE_ACT_PAUSE: upstream_pause(call); break;
-    case FAKE_ACT_NONE:
-    default: break;
+    fake_stop_listening(s);
+    for (size_t i = 0; i < s->n_peers; i++) {
+        close_peer(&s->peers[i]);
     }
 }
 
-static void on_handed(void *user)
+void fake_server_free(struct fake_server *s)
 {
-    struct fake_call *c = user;
-    assert_non_null(c->call);
-    assert_int_equal(c->n_handed + c->n_heads, 0);
-    c->n_handed++;
-    act(c, c->on_handed);
-}
-
-static void on_head(void *user, const struct head_response *head)
-{
-    struct fake_call *c = user;
-    assert_non_null(c->call);
-    assert_int_equal(c->n_heads, 0);
-    c->n_heads++;
-    c->status = head->status;
-    c->body_bytes = head->body_bytes;
-    c->server_us = head->server_us;
-    for (size_t i = 0; i < head->n_fields; i++) {
-        size_t len = strlen(c->fields);
-        snprintf(c->fields + len, sizeof(c->fields) - len, "[%.*s=%.*s]",
-                 (int)head->fields[i].name.len, head->fields[i].name.p,
-                 (int)head->fields[i].value.len, head->fields[i].value.p);
+    for (size_t i = 0; i < s->n_requests; i++) {
+        free(s->requests[i].text);
     }
-    act(c, c->on_head);
-}
-
-static void on_data(void *user, const uint8_t *bytes, size_t len)
-{
-    struct fake_call *c = user;
-    assert_non_null(c->call);
-    assert_int_equal(c->n_heads, 1);
-    assert_true(len > 0);
-    append(&c->body, bytes, len);
-    act(c, c->on_data);
-}
-
-static void on_end(void *user)
-{
-    struct fake_call *c = user;
-    assert_non_null(c->call);
-    assert_int_equal(c->n_heads, 1);
-    c->call = NULL;
-    c->n_ends++;
-}
-
-static void on_fail(void *user, enum head_reset reason, enum head_delivered delivered)
-{
-    struct fake_call *c = user;
-    assert_non_null(c->call);
-    c->call = NULL;
-    c->n_fails++;
-    c->reason = reason;
-    c->delivered = delivered;
-}
-
-void start(struct fixture *f)
-{
-    struct error_text e;
-    if (upstream_new(&f->loop, &f->settings, &f->u, &e) != 0) {
-        fail_msg("upstream_new: %s", e.text);
-    }
-}
-
-int try_request(struct fixture *f, const struct head_request *head, const char *body,
-                struct fake_call **call)
-{
-    static const struct upstream_callbacks CALLBACKS = {on_handed, on_head, on_data, on_end,
-                                                        on_fail};
-    assert_true(f->n_calls < FAKE_CALLS_MAX);
-    struct fake_call *c = &f->calls[f->n_calls];
-    c->f = f;
-    int rc = upstream_call(f->u, head, body, &CALLBACKS, c, &c->call);
-    if (rc == 0) {
-        f->n_calls++;
-        *call = c;
-        assert_int_equal(c->n_handed + c->n_heads + c->n_ends + c->n_fails, 0);
-    }
-    return rc;
-}
-
-struct fake_call *request(struct fixture *f, enum head_method method, const char *target,
-                          const struct head_field *fields, size_t n_fields, const char *body,
-                          size_t body_len, uint32_t deadline_ms)
-{
-    struct span rest = span_of(target);
-    struct span path = span_cut(&rest, '?');
-    struct head_request head = {
-        .method = method,
-        .has_query = rest.p != NULL,
-        .deadline_ms = deadline_ms,
-        .body_bytes = (uint32_t)body_len,
-        .path = path,
-        .query = rest,
-        .fields = fields,
-        .n_fields = n_fields,
-    };
-    struct fake_call *call = NULL;
-    assert_int_equal(try_request(f, &head, body, &call), 0);
-    return call;
-}
-
-struct fake_call *get(struct fixture *f, const char *target)
-{
-    return request(f, HEAD_METHOD_GET, target, NULL, 0, NULL, 0, 0);
-}
-
-/* ---- waiting ---- */
-
-static void on_watchdog(uv_timer_t *timer)
-{
-    (void)timer;
-    fail_msg("nothing more happens");
-}
-
-#define RUN_UNTIL(f, condition)                                                                    \
-    while (!(condition)) {                                                                         \
-        uv_run(&(f)->loop, UV_RUN_ONCE);                                                           \
-    }
-
-void until_done(struct fake_call *call)
-{
-    RUN_UNTIL(call->f, call->n_ends + call->n_fails > 0);
-}
-
-void until_handed(struct fake_call *call)
-{
-    RUN_UNTIL(call->f, call->n_handed > 0);
-}
-
-void until_data(struct fake_call *call)
-{
-    RUN_UNTIL(call->f, call->body.len > 0);
-}
-
-void until_requests(struct fixture *f, size_t n)
-{
-    RUN_UNTIL(f, f->server.n_requests >= n);
-}
-
-static uint32_t n_open(const struct fixture *f)
-{
-    struct upstream_stats stats;
-    upstream_read_stats(f->u, &stats);
-    return stats.n_open;
-}
-
-void until_open(struct fixture *f, uint32_t n)
-{
-    RUN_UNTIL(f, n_open(f) == n);
-}
-
-void until_peers(struct fixture *f, size_t n)
-{
-    RUN_UNTIL(f, f->server.n_peers >= n);
-}
-
-void until_end_seen(struct fixture *f, size_t peer)
-{
-    RUN_UNTIL(f, f->server.peers[peer].saw_end);
-}
-
-void until_resolving(struct fixture *f)
-{
-    /* The thread in which the resolver begins cannot wake this loop. */
-    while (!atomic_load(&slow_has_begun)) {
-        uv_run(&f->loop, UV_RUN_NOWAIT);
-    }
-}
-
-void until_closed(struct fixture *f)
-{
-    if (f->u != NULL) {
-        upstream_close(f->u, on_upstream_closed, f);
-    }
-    RUN_UNTIL(f, f->closed);
-}
-
-void run_turns(struct fixture *f, int n)
-{
-    for (int i = 0; i < n; i++) {
-        uv_run(&f->loop, UV_RUN_NOWAIT);
-    }
-}
-
-void expect_answer(const struct fake_call *call, unsigned status, const char *body)
-{
-    assert_int_equal(call->n_fails, 0);
-    assert_int_equal(call->n_ends, 1);
-    assert_int_equal(call->n_heads, 1);
-    assert_int_equal(call->status, status);
-    assert_int_equal(call->body.len, strlen(body));
-    assert_true(call->body.len == 0 || memcmp(call->body.p, body, call->body.len) == 0);
-}
-
-void expect_failure(const struct fake_call *call, enum head_reset reason,
-                    enum head_delivered delivered)
-{
-    assert_int_equal(call->n_ends, 0);
-    assert_int_equal(call->n_fails, 1);
-    assert_int_equal(call->reason, reason);
-    assert_int_equal(call->delivered, delivered);
-}
-
-/* ---- fixture ---- */
-
-int fixture_setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    assert_non_null(f);
-    f->calls = calloc(FAKE_CALLS_MAX, sizeof(*f->calls));
-    assert_non_null(f->calls);
-    assert_int_equal(sem_init(&slow_may_go, 0, 0), 0);
-    atomic_store(&slow_has_begun, false);
-    assert_int_equal(uv_loop_init(&f->loop), 0);
-    uv_timer_init(&f->loop, &f->watchdog);
-    uv_timer_start(&f->watchdog, on_watchdog, WATCHDOG_MS, 0);
-    server_start(&f->server, &f->loop);
-    f->settings = (struct upstream_settings){
-        .url = f->server.url,
-        .auth = UPSTREAM_AUTH_NONE,
-        .user = "service",
-        .password = "secret",
-        .max_connections = MAX_CONNECTIONS,
-        .connect_timeout_ms = CONNECT_MS,
-        .answer_timeout_ms = ANSWER_MS,
-        .feedback_timeout_ms = FEEDBACK_MS,
-    };
-    *state = f;
-    return 0;
-}
-
-int fixture_teardown(void **state)
-{
-    struct fixture *f = *state;
-    if (f->u != NULL || f->closed) {
-        until_closed(f);
-    }
-    fake_stop_listening(f);
-    for (size_t i = 0; i < f->server.n_peers; i++) {
-        close_peer(&f->server.peers[i]);
-    }
-    uv_close((uv_handle_t *)&f->watchdog, NULL);
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&f->loop), 0);
-    for (size_t i = 0; i < f->server.n_requests; i++) {
-        free(f->server.requests[i].text);
-    }
-    for (size_t i = 0; i < f->n_calls; i++) {
-        free_bytes(&f->calls[i].body);
-    }
-    free(f->calls);
-    free(f);
-    return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unit tests of agent/upstream: calls that are cancelled, paused or shut down in every state. The
  * fixture's teardown asserts that nothing is left in the loop. */
-#include "tests/unit/upstream/fake_server.h"
+#include "tests/unit/upstream/fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,13 +13,10 @@
 
 #include "proto/base/error.h"
 
-#define STATUS  "/api/v1/powerstatus?guid=1"
-#define COMMAND "/api/v1/power?guid=1&cmd=1"
-#define OK      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-#define PART    "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"
-#define BIG     (4 * 1024 * 1024)
+#define PART "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"
+#define BIG  (4 * 1024 * 1024)
 
-static void cancel(struct fake_call *call)
+static void cancel(struct call *call)
 {
     struct upstream_call *c = call->call;
     assert_non_null(c);
@@ -28,10 +25,10 @@ static void cancel(struct fake_call *call)
 }
 
 /* Nothing was told after the cancelling, and the upstream still works. */
-static void expect_cancelled(struct fixture *f, const struct fake_call *call)
+static void expect_cancelled(struct fixture *f, const struct call *call)
 {
     struct upstream_stats stats;
-    struct fake_call *next = get(f, STATUS);
+    struct call *next = get(f, STATUS);
     until_done(next);
     expect_answer(next, 200, "ok");
     assert_int_equal(call->n_ends + call->n_fails, 0);
@@ -47,7 +44,7 @@ static void cancel_before_the_first_turn(void **state)
 {
     struct fixture *f = *state;
     start(f);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     cancel(call);
     expect_cancelled(f, call);
     assert_int_equal(f->server.n_requests, 1);
@@ -58,9 +55,9 @@ static void cancel_in_the_queue(void **state)
     struct fixture *f = *state;
     f->settings.max_connections = 1;
     start(f);
-    fake_reply(f, "", FAKE_KEEP);
-    struct fake_call *first = get(f, COMMAND);
-    struct fake_call *queued = get(f, COMMAND);
+    fake_reply(&f->server, "", FAKE_KEEP);
+    struct call *first = get(f, COMMAND);
+    struct call *queued = get(f, COMMAND);
     until_handed(first);
     cancel(queued);
     cancel(first);
@@ -71,10 +68,10 @@ static void cancel_in_the_queue(void **state)
 static void cancel_while_resolving(void **state)
 {
     struct fixture *f = *state;
-    f->settings.url = fake_url(f, FAKE_NAME_SLOW);
+    f->settings.url = fake_url(&f->server, FAKE_NAME_SLOW);
     f->settings.max_connections = 1;
     start(f);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     until_resolving(f);
     cancel(call);
     /* The resolver still has the only place: the next call waits for it, and asks anew. */
@@ -87,12 +84,12 @@ static void cancel_while_resolving(void **state)
 static void cancel_between_two_addresses(void **state)
 {
     struct fixture *f = *state;
-    f->settings.url = fake_url(f, FAKE_NAME_TWO);
+    f->settings.url = fake_url(&f->server, FAKE_NAME_TWO);
     /* Somewhere in these turns the first address has failed and the second is not yet tried. */
     for (int n_turns = 0; n_turns < 12; n_turns++) {
         f->closed = false;
         start(f);
-        struct fake_call *call = get(f, COMMAND);
+        struct call *call = get(f, COMMAND);
         run_turns(f, n_turns);
         if (call->call != NULL) {
             cancel(call);
@@ -108,7 +105,7 @@ static void cancel_while_connecting(void **state)
     fake_hole_open(&hole);
     f->settings.url = hole.url;
     start(f);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     until_open(f, 1);
     run_turns(f, 3);
     cancel(call);
@@ -121,9 +118,9 @@ static void cancel_while_connecting(void **state)
 static void cancel_while_waiting(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, "", FAKE_KEEP);
+    fake_reply(&f->server, "", FAKE_KEEP);
     start(f);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     until_requests(f, 1);
     cancel(call);
     until_end_seen(f, 0);
@@ -133,9 +130,9 @@ static void cancel_while_waiting(void **state)
 static void cancel_in_the_body(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, PART, FAKE_KEEP);
+    fake_reply(&f->server, PART, FAKE_KEEP);
     start(f);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     until_data(call);
     cancel(call);
     until_end_seen(f, 0);
@@ -145,10 +142,10 @@ static void cancel_in_the_body(void **state)
 static void cancel_while_paused(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, PART, FAKE_KEEP);
+    fake_reply(&f->server, PART, FAKE_KEEP);
     start(f);
-    struct fake_call *call = get(f, COMMAND);
-    call->on_data = FAKE_ACT_PAUSE;
+    struct call *call = get(f, COMMAND);
+    call->on_data = ACT_PAUSE;
     until_data(call);
     cancel(call);
     until_end_seen(f, 0);
@@ -159,8 +156,8 @@ static void cancel_from_on_handed(void **state)
 {
     struct fixture *f = *state;
     start(f);
-    struct fake_call *call = get(f, COMMAND);
-    call->on_handed = FAKE_ACT_CANCEL;
+    struct call *call = get(f, COMMAND);
+    call->on_handed = ACT_CANCEL;
     until_handed(call);
     expect_cancelled(f, call);
     assert_int_equal(call->n_heads, 0);
@@ -170,8 +167,8 @@ static void cancel_from_on_head(void **state)
 {
     struct fixture *f = *state;
     start(f);
-    struct fake_call *call = get(f, COMMAND);
-    call->on_head = FAKE_ACT_CANCEL;
+    struct call *call = get(f, COMMAND);
+    call->on_head = ACT_CANCEL;
     until_peers(f, 1);
     until_end_seen(f, 0);
     assert_int_equal(call->n_heads, 1);
@@ -182,13 +179,13 @@ static void cancel_from_on_head(void **state)
 static void cancel_from_on_data(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f,
+    fake_reply(&f->server,
                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
                "1\r\na\r\n1\r\nb\r\n0\r\n\r\n",
                FAKE_KEEP);
     start(f);
-    struct fake_call *call = get(f, COMMAND);
-    call->on_data = FAKE_ACT_CANCEL;
+    struct call *call = get(f, COMMAND);
+    call->on_data = ACT_CANCEL;
     until_data(call);
     assert_int_equal(call->body.len, 1);
     expect_cancelled(f, call);
@@ -197,13 +194,13 @@ static void cancel_from_on_data(void **state)
 static void cancel_during_a_401(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f,
+    fake_reply(&f->server,
                "HTTP/1.1 401 No\r\nContent-Length: 9\r\n"
                "WWW-Authenticate: Digest realm=r, nonce=n\r\n\r\npart",
                FAKE_KEEP);
     f->settings.auth = UPSTREAM_AUTH_DIGEST;
     start(f);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     until_requests(f, 1);
     run_turns(f, 20);
     cancel(call);
@@ -215,15 +212,14 @@ static void cancel_with_a_request_half_written(void **state)
 {
     static char body[120 * 1024];
     struct fixture *f = *state;
-    int bytes = 4096;
-    f->server.deaf = true;
-    uv_recv_buffer_size((uv_handle_t *)&f->server.listener, &bytes);
+    fake_be_deaf(&f->server);
     memset(body, 'x', sizeof(body));
     start(f);
-    struct fake_call *call =
+    struct call *call =
         request(f, HEAD_METHOD_POST, "/api/v1/power", NULL, 0, body, sizeof(body), 0);
     until_peers(f, 1);
     run_turns(f, 5);
+    assert_int_equal(call->n_handed, 0);
     cancel(call);
     f->server.deaf = false;
     expect_cancelled(f, call);
@@ -257,8 +253,8 @@ static void close_from_on_handed(void **state)
 {
     struct fixture *f = *state;
     start(f);
-    struct fake_call *call = get(f, COMMAND);
-    call->on_handed = FAKE_ACT_CLOSE;
+    struct call *call = get(f, COMMAND);
+    call->on_handed = ACT_CLOSE;
     until_done(call);
     expect_failure(call, HEAD_RESET_SHUTDOWN, HEAD_DELIVERED_UNKNOWN);
     until_closed(f);
@@ -267,17 +263,17 @@ static void close_from_on_handed(void **state)
 static void close_with_calls_in_every_state(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, "", FAKE_KEEP);
-    fake_reply(f, PART, FAKE_KEEP);
+    fake_reply(&f->server, "", FAKE_KEEP);
+    fake_reply(&f->server, PART, FAKE_KEEP);
     f->settings.max_connections = 2;
     start(f);
-    struct fake_call *waiting = get(f, COMMAND);
+    struct call *waiting = get(f, COMMAND);
     until_requests(f, 1);
-    struct fake_call *in_body = get(f, COMMAND);
+    struct call *in_body = get(f, COMMAND);
     until_data(in_body);
-    struct fake_call *queued = get(f, COMMAND);
+    struct call *queued = get(f, COMMAND);
     run_turns(f, 3);
-    struct fake_call *untouched = get(f, COMMAND);
+    struct call *untouched = get(f, COMMAND);
     until_closed(f);
     expect_failure(waiting, HEAD_RESET_SHUTDOWN, HEAD_DELIVERED_UNKNOWN);
     expect_failure(in_body, HEAD_RESET_SHUTDOWN, HEAD_DELIVERED_YES);
@@ -292,7 +288,7 @@ static void close_while_connecting(void **state)
     fake_hole_open(&hole);
     f->settings.url = hole.url;
     start(f);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     run_turns(f, 3);
     until_closed(f);
     expect_failure(call, HEAD_RESET_SHUTDOWN, HEAD_DELIVERED_NO);
@@ -302,9 +298,9 @@ static void close_while_connecting(void **state)
 static void close_while_resolving(void **state)
 {
     struct fixture *f = *state;
-    f->settings.url = fake_url(f, FAKE_NAME_SLOW);
+    f->settings.url = fake_url(&f->server, FAKE_NAME_SLOW);
     start(f);
-    struct fake_call *call = get(f, COMMAND);
+    struct call *call = get(f, COMMAND);
     until_resolving(f);
     upstream_close(f->u, note_closed, f);
     expect_failure(call, HEAD_RESET_SHUTDOWN, HEAD_DELIVERED_NO);
@@ -317,13 +313,13 @@ static void close_while_resolving(void **state)
 static void close_from_on_head_and_on_data(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, PART, FAKE_KEEP);
+    fake_reply(&f->server, PART, FAKE_KEEP);
     for (int i = 0; i < 2; i++) {
         f->closed = false;
         start(f);
-        struct fake_call *call = get(f, COMMAND);
-        struct fake_call *other = get(f, COMMAND);
-        *(i == 0 ? &call->on_head : &call->on_data) = FAKE_ACT_CLOSE;
+        struct call *call = get(f, COMMAND);
+        struct call *other = get(f, COMMAND);
+        *(i == 0 ? &call->on_head : &call->on_data) = ACT_CLOSE;
         until_done(call);
         expect_failure(call, HEAD_RESET_SHUTDOWN, HEAD_DELIVERED_YES);
         assert_int_equal(other->n_ends + other->n_fails, 1);
@@ -345,7 +341,7 @@ static char *make_big_reply(size_t *len)
     return reply;
 }
 
-static void expect_big_body(const struct fake_call *call, const char *body)
+static void expect_big_body(const struct call *call, const char *body)
 {
     assert_int_equal(call->n_ends, 1);
     assert_int_equal(call->body.len, BIG);
@@ -357,10 +353,10 @@ static void a_paused_body_waits_as_long_as_it_must(void **state)
     struct fixture *f = *state;
     size_t len = 0;
     char *reply = make_big_reply(&len);
-    fake_reply_bytes(f, reply, len, FAKE_KEEP);
+    fake_reply_bytes(&f->server, reply, len, FAKE_KEEP);
     start(f);
-    struct fake_call *call = get(f, STATUS);
-    call->on_data = FAKE_ACT_PAUSE;
+    struct call *call = get(f, STATUS);
+    call->on_data = ACT_PAUSE;
     while (call->body.len < BIG) {
         size_t before = call->body.len;
         until_data(call);
@@ -385,21 +381,21 @@ static void a_paused_body_waits_as_long_as_it_must(void **state)
 static void a_pause_is_not_a_delay_of_the_server(void **state)
 {
     struct fixture *f = *state;
-    struct fake_call *other = NULL;
-    fake_reply(f, PART, FAKE_KEEP);
-    fake_reply(f, "", FAKE_KEEP);
+    struct call *other = NULL;
+    fake_reply(&f->server, PART, FAKE_KEEP);
+    fake_reply(&f->server, "", FAKE_KEEP);
     start(f);
-    struct fake_call *call = get(f, STATUS);
-    call->on_data = FAKE_ACT_PAUSE;
+    struct call *call = get(f, STATUS);
+    call->on_data = ACT_PAUSE;
     until_data(call);
     other = get(f, STATUS);
     until_done(other); /* its deadline is later than the paused one's would be */
     expect_failure(other, HEAD_RESET_DEADLINE, HEAD_DELIVERED_YES);
     assert_int_equal(call->n_fails, 0);
-    call->on_data = FAKE_ACT_NONE;
+    call->on_data = ACT_NONE;
     upstream_resume(call->call);
     upstream_resume(call->call);
-    fake_send(f, 0, "-rest");
+    fake_send(&f->server, 0, "-rest");
     until_done(call);
     expect_answer(call, 200, "part-rest");
 }
@@ -407,10 +403,10 @@ static void a_pause_is_not_a_delay_of_the_server(void **state)
 static void after_a_resume_the_deadline_counts_again(void **state)
 {
     struct fixture *f = *state;
-    fake_reply(f, PART, FAKE_KEEP);
+    fake_reply(&f->server, PART, FAKE_KEEP);
     start(f);
-    struct fake_call *call = get(f, STATUS);
-    call->on_data = FAKE_ACT_PAUSE;
+    struct call *call = get(f, STATUS);
+    call->on_data = ACT_PAUSE;
     until_data(call);
     upstream_resume(call->call);
     until_done(call);
@@ -422,9 +418,9 @@ static void a_pause_from_the_start_holds_back_the_body_only(void **state)
     struct fixture *f = *state;
     size_t len = 0;
     char *reply = make_big_reply(&len);
-    fake_reply_bytes(f, reply, len, FAKE_KEEP);
+    fake_reply_bytes(&f->server, reply, len, FAKE_KEEP);
     start(f);
-    struct fake_call *call = get(f, STATUS);
+    struct call *call = get(f, STATUS);
     upstream_pause(call->call);
     while (call->n_heads == 0) {
         uv_run(&f->loop, UV_RUN_ONCE);
@@ -441,15 +437,13 @@ static void a_kept_connection_reads_again_after_a_pause(void **state)
 {
     struct fixture *f = *state;
     start(f);
-    struct fake_call *call = get(f, STATUS);
-    call->on_head = FAKE_ACT_PAUSE; /* head and body come in one read */
+    struct call *call = get(f, STATUS);
+    call->on_head = ACT_PAUSE; /* head and body come in one read */
     until_done(call);
     expect_answer(call, 200, "ok");
-    fake_hang_up(f, 0);
+    fake_hang_up(&f->server, 0);
     until_open(f, 0);
 }
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {

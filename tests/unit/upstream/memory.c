@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unit tests of agent/upstream: every allocation of a scenario is refused once. Each call must
  * still end exactly once, and nothing may be left over. */
-#include "tests/unit/upstream/fake_server.h"
+#include "tests/unit/upstream/fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -26,7 +24,7 @@ static char large_body[120 * 1024];
 /* Returns the code of upstream_call; runs the call to its end. */
 static int run_call(struct fixture *f, enum head_method method, const char *body, size_t len)
 {
-    struct fake_call *call = NULL;
+    struct call *call = NULL;
     const struct head_request head = {
         .method = method, .path = span_of("/api/v1/powerstatus"), .body_bytes = (uint32_t)len};
     int rc = try_request(f, &head, body, &call);
@@ -44,13 +42,13 @@ static int digest_scenario(struct fixture *f)
 {
     struct error_text e;
     f->settings.auth = UPSTREAM_AUTH_DIGEST;
-    fake_reply(f, CHALLENGE, FAKE_KEEP);
-    fake_reply(f, "HTTP/1.1 100 x\r\n\r\nHTTP/1.1 20", FAKE_KEEP);
+    fake_reply(&f->server, CHALLENGE, FAKE_KEEP);
+    fake_reply(&f->server, "HTTP/1.1 100 x\r\n\r\nHTTP/1.1 20", FAKE_KEEP);
     int rc = upstream_new(&f->loop, &f->settings, &f->u, &e);
     if (rc != 0) {
         return rc;
     }
-    struct fake_call *call = NULL;
+    struct call *call = NULL;
     const struct head_request head = {.method = HEAD_METHOD_GET,
                                       .path = span_of("/api/v1/powerstatus")};
     rc = try_request(f, &head, NULL, &call);
@@ -62,7 +60,7 @@ static int digest_scenario(struct fixture *f)
     }
     run_turns(f, 20);
     if (call->call != NULL) {
-        fake_send(f, f->server.requests[1].peer, "4 No\r\n\r\n");
+        fake_send(&f->server, f->server.requests[1].peer, "4 No\r\n\r\n");
         until_done(call);
     }
     assert_int_equal(call->n_ends + call->n_fails, 1);
@@ -74,12 +72,8 @@ static int digest_scenario(struct fixture *f)
 static int large_scenario(struct fixture *f)
 {
     struct error_text e;
-    int bytes = 4096;
-    int mss = 536;
-    int fd = -1;
-    uv_recv_buffer_size((uv_handle_t *)&f->server.listener, &bytes);
-    assert_int_equal(uv_fileno((uv_handle_t *)&f->server.listener, &fd), 0);
-    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss)), 0);
+    fake_be_deaf(&f->server);
+    f->server.deaf = false; /* it reads, if little at a time */
     memset(large_body, 'x', sizeof(large_body));
     int rc = upstream_new(&f->loop, &f->settings, &f->u, &e);
     return rc != 0 ? rc : run_call(f, HEAD_METHOD_POST, large_body, sizeof(large_body));

@@ -37,6 +37,7 @@ struct example {
 struct run {
     struct mux *mux;
     struct event_log *log;
+    enum mux_role role;
     uint64_t now_ms;
     const char *title;
 };
@@ -71,6 +72,7 @@ static void start(struct run *r, enum mux_role role, const struct frame_text_lin
     s.tunnel_window_bytes = (uint32_t)frame_text_option(line, "tunnel", s.tunnel_window_bytes);
     s.version_min = (uint16_t)frame_text_option(line, "min", 1);
     s.version_max = (uint16_t)frame_text_option(line, "max", 1);
+    r->role = role;
     r->mux = mux_new(&s, &events, r->log, r->now_ms);
     assert_non_null(r->mux);
     r->log->mux = r->mux;
@@ -129,7 +131,7 @@ static void make_ready(struct run *r, const struct frame_text_line *line)
 {
     static uint8_t frame[MESSAGE_BYTES];
     struct frame_text_line hello = *line;
-    const char *type = r->mux->settings.role == MUX_RELAY ? "hello" : "welcome";
+    const char *type = r->role == MUX_RELAY ? "hello" : "welcome";
     memcpy(hello.words[0].value, type, strlen(type) + 1);
     size_t len = frame_text_pack(&hello, 0, frame, sizeof(frame));
     assert_int_equal(mux_recv(r->mux, frame, len, r->now_ms), 0);

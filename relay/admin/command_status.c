@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `thinknx-relay status`: every building, which leg of its connection is broken, since when. The
+ * running relay knows the connections, the database knows the buildings that never connected. */
+#include "relay/admin/commands.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/clock.h"
+#include "relay/admin/admin_client.h"
+#include "relay/admin/console.h"
+#include "relay/admin/options.h"
+#include "relay/admin/table.h"
+#include "relay/store/servers.h"
+
+/* Between two looks of --watch. */
+#define WATCH_S 2
+
+static const char HELP[] =
+    "thinknx-relay status [SERIAL]: which buildings are connected, which leg is broken.\n"
+    "\n"
+    "  --watch         again every 2 seconds, until Ctrl-C\n"
+    "  --config FILE   default " CONFIG_DEFAULT_PATH "\n"
+    "  --json          print JSON\n"
+    "\n"
+    "RELAY-AGENT is the tunnel, AGENT-SERVER what the last end-to-end call through it found.\n"
+    "Exit codes: 0 all that are enabled are online, 1 some are not or the relay does not run,\n"
+    "2 wrong usage or configuration.\n";
+
+struct arguments {
+    const char *config;
+    const char *serial;
+    bool watch;
+    bool json;
+    bool help;
+};
+
+/* What the database has is put over what the relay told. */
+struct listing {
+    json_t *live;   /* array, borrowed */
+    json_t *merged; /* array, owned */
+    const char *serial;
+    size_t n_offline;
+};
+
+static int read_arguments(int argc, char **argv, struct arguments *a, struct error_text *e)
+{
+    const struct option_row rows[] = {
+        {"config", OPTION_TEXT, &a->config, 0, 0},
+        {"watch", OPTION_FLAG, &a->watch, 0, 0},
+        {"json", OPTION_FLAG, &a->json, 0, 0},
+        {"help", OPTION_FLAG, &a->help, 0, 0},
+    };
+    struct option_words words;
+    int rc = options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), &words, e);
+    if (rc != 0 || a->help) {
+        return rc;
+    }
+    if (words.n_words > 1) {
+        return error_set(e, ERROR_CONFIG, "status: one SERIAL at most");
+    }
+    a->serial = words.n_words == 1 ? words.words[0] : NULL;
+    return 0;
+}
+
+static json_t *find_live(json_t *live, const char *serial)
+{
+    size_t i = 0;
+    json_t *item = NULL;
+    json_array_foreach(live, i, item)
+    {
+        const char *text = json_string_value(json_object_get(item, "serial"));
+        if (text != NULL && strcmp(text, serial) == 0) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+static void on_server(void *user, const struct server *server)
+{
+    struct listing *l = user;
+    if (l->serial != NULL && strcmp(l->serial, server->serial) != 0) {
+        return;
+    }
+    json_t *live = find_live(l->live, server->serial);
+    json_t *item = live != NULL ? json_copy(live) : json_object();
+    bool online = json_is_true(json_object_get(item, "online"));
+    (void)json_object_set_new(item, "serial", json_string(server->serial));
+    (void)json_object_set_new(item, "name", json_string(server->name));
+    (void)json_object_set_new(item, "enabled", json_boolean(server->enabled));
+    if (live == NULL) {
+        (void)json_object_set_new(item, "online", json_false());
+        (void)json_object_set_new(item, "tunnel_up", json_false());
+        (void)json_object_set_new(item, "tunnel_reason", json_string("not seen since the start"));
+    }
+    if (server->enabled && !online) {
+        l->n_offline++;
+    }
+    (void)json_array_append_new(l->merged, item); /* a lost row shows as a missing building */
+}
+
+static const char *text_of(const json_t *item, const char *name)
+{
+    const char *text = json_string_value(json_object_get(item, name));
+    return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+static int64_t number_of(const json_t *item, const char *name)
+{
+    return json_integer_value(json_object_get(item, name));
+}
+
+/* "3 s", "12 min", "5 h", "9 d". */
+static void add_age(struct table *t, int64_t since_s)
+{
+    char text[32];
+    int64_t age_s = clock_wall_s() - since_s;
+    if (since_s == 0) {
+        table_add(t, NULL);
+        return;
+    }
+    if (age_s < 120) {
+        (void)snprintf(text, sizeof(text), "%" PRId64 " s", age_s);
+    } else if (age_s < 7200) {
+        (void)snprintf(text, sizeof(text), "%" PRId64 " min", age_s / 60);
+    } else if (age_s < 172800) {
+        (void)snprintf(text, sizeof(text), "%" PRId64 " h", age_s / 3600);
+    } else {
+        (void)snprintf(text, sizeof(text), "%" PRId64 " d", age_s / 86400);
+    }
+    table_add(t, text);
+}
+
+static void add_ms(struct table *t, int64_t us)
+{
+    char text[32];
+    (void)snprintf(text, sizeof(text), "%.1f ms", (double)us / 1000);
+    table_add(t, us > 0 ? text : NULL);
+}
+
+static void add_row(struct table *t, const json_t *item)
+{
+    bool up = json_is_true(json_object_get(item, "tunnel_up"));
+    bool enabled = json_is_true(json_object_get(item, "enabled"));
+    const char *reason = up ? text_of(item, "server_reason") : text_of(item, "tunnel_reason");
+    table_add(t, text_of(item, "serial"));
+    table_add(t, !enabled                                        ? "disabled"
+                 : json_is_true(json_object_get(item, "online")) ? "online"
+                                                                 : "OFFLINE");
+    table_add(t, up ? "ok" : "broken");
+    add_age(t, number_of(item, "tunnel_since"));
+    add_ms(t, number_of(item, "agent_rtt_us"));
+    table_add(t, up ? text_of(item, "server_leg") : NULL);
+    add_age(t, up ? number_of(item, "server_since") : 0);
+    add_ms(t, up ? number_of(item, "server_us") : 0);
+    table_add(t, text_of(item, "address"));
+    table_add(t, reason);
+}
+
+static int print_table(const json_t *list)
+{
+    static const char *const TITLES[] = {"SERIAL",  "STATE",        "RELAY-AGENT", "SINCE",
+                                         "RTT",     "AGENT-SERVER", "SINCE",       "ANSWER",
+                                         "ADDRESS", "REASON"};
+    struct table t;
+    size_t i = 0;
+    const json_t *item = NULL;
+    table_init(&t, TITLES, sizeof(TITLES) / sizeof(TITLES[0]));
+    json_array_foreach(list, i, item)
+    {
+        add_row(&t, item);
+    }
+    int rc = table_print(&t, stdout);
+    table_close(&t);
+    return rc;
+}
+
+/* One look. `*all_online` says whether all that should be are. */
+static int look(struct console *o, const struct arguments *a, bool *all_online,
+                struct error_text *e)
+{
+    json_t *answer = NULL;
+    int rc = admin_client_get(&o->config, "/status", &answer, e);
+    if (rc != 0) {
+        return rc;
+    }
+    struct listing l = {
+        .live = json_object_get(answer, "servers"), .merged = json_array(), .serial = a->serial};
+    rc = servers_list(o->db, clock_wall_s(), on_server, &l, e);
+    if (rc == 0 && a->serial != NULL && json_array_size(l.merged) == 0) {
+        rc = error_set(e, ERROR_NOT_FOUND, "there is no server %s", a->serial);
+    }
+    if (rc == 0) {
+        *all_online = l.n_offline == 0;
+        rc = a->json ? json_dumpf(l.merged, stdout, JSON_INDENT(2)) : print_table(l.merged);
+        (void)fputs(a->json ? "\n" : "", stdout); /* console_flush looks at stdout */
+    }
+    json_decref(l.merged);
+    json_decref(answer);
+    return rc;
+}
+
+static int watch(struct console *o, const struct arguments *a, struct error_text *e)
+{
+    for (;;) {
+        bool all_online = false;
+        char now[CLOCK_ISO_BYTES];
+        (void)fputs("\033[H\033[2J", stdout); /* a terminal is cleared */
+        clock_format(clock_wall_s(), now);
+        (void)printf("%s\n\n", now);
+        int rc = look(o, a, &all_online, e);
+        if (rc != 0 && rc != ERROR_NOT_FOUND) {
+            return rc;
+        }
+        if (rc == ERROR_NOT_FOUND) {
+            (void)printf("%s\n", e->text);
+        }
+        if (console_flush(NULL) != 0) {
+            return ERROR_IO;
+        }
+        (void)sleep(WATCH_S);
+    }
+}
+
+int command_status(int argc, char **argv)
+{
+    struct arguments a = {.config = NULL};
+    struct error_text e = {""};
+    struct console o;
+    bool all_online = false;
+    if (read_arguments(argc, argv, &a, &e) != 0) {
+        return console_usage("status", &e);
+    }
+    if (a.help) {
+        (void)fputs(HELP, stdout); /* console_flush looks at stdout */
+        return console_flush(NULL);
+    }
+    int rc = console_open(a.config, &o, &e);
+    if (rc != 0) {
+        return console_exit(rc, &e);
+    }
+    rc = a.watch ? watch(&o, &a, &e) : look(&o, &a, &all_online, &e);
+    console_close(&o);
+    if (rc != 0) {
+        return console_exit(rc, &e);
+    }
+    int code = console_flush(NULL);
+    return code != 0 || all_online ? code : 1;
+}

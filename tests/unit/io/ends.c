@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Both ends of TCP connections, on one loop and in one thread. */
+#include "tests/unit/io/ends.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "proto/base/clock.h"
+#include "proto/io/tls.h"
+#include "tests/unit/io/pair_files.h"
+
+#define WATCHDOG_MS 30000
+#define ENDS_MAX    16
+#define SOCKET_BYTES                                                                               \
+    16384 /* asked of the kernel for its buffers, so that little fits into them                    \
+           */
+#define PATTERN_BYTES ((size_t)4 * 1024 * 1024)
+#define PATTERN_PRIME 251
+#define STEP_BYTES    65536
+
+static struct tls_server *server;
+static SSL_CTX *client_ctx;
+static uint8_t *pattern;
+
+static uv_loop_t loop;
+static struct wheel wheel;
+static uint64_t passed_ms;
+static struct conn_shared *shared;
+static struct ends *all[ENDS_MAX];
+static size_t n_all;
+
+int ends_group_set_up(void **state)
+{
+    static const uint8_t ticket_key[TLS_TICKET_KEY_BYTES];
+    struct pair_files files;
+    struct error_text why;
+    if (pair_files_set_up(state) != 0) {
+        return -1;
+    }
+    pair_files_make(&files, "near.example", clock_wall_s() + 86400);
+    client_ctx = SSL_CTX_new(TLS_client_method());
+    pattern = malloc(PATTERN_BYTES);
+    if (client_ctx == NULL || pattern == NULL) {
+        return -1;
+    }
+    for (size_t i = 0; i < PATTERN_BYTES; i++) {
+        pattern[i] = (uint8_t)(i % PATTERN_PRIME);
+    }
+    return tls_server_new(&files.pair, 1, ticket_key, &server, &why);
+}
+
+int ends_group_tear_down(void **state)
+{
+    tls_server_free(server);
+    SSL_CTX_free(client_ctx);
+    free(pattern);
+    return pair_files_tear_down(state);
+}
+
+/* ---- the near end's callbacks ---- */
+
+static void run(struct ends *e, void (*what)(struct ends *e))
+{
+    if (what != NULL) {
+        what(e);
+    }
+}
+
+static void on_open(struct conn *c)
+{
+    struct ends *e = c->user;
+    e->n_open++;
+    run(e, e->do_on_open);
+}
+
+static void on_read(struct conn *c, const uint8_t *bytes, size_t len)
+{
+    struct ends *e = c->user;
+    assert_true(len > 0);
+    assert_int_equal(buffer_append(&e->got, bytes, len), 0);
+    e->n_reads++;
+    run(e, e->do_on_read);
+}
+
+static void on_end(struct conn *c, enum conn_end end)
+{
+    struct ends *e = c->user;
+    e->n_ends++;
+    e->end = end;
+    run(e, e->do_on_end);
+}
+
+static void on_drain(struct conn *c)
+{
+    struct ends *e = c->user;
+    e->n_drains++;
+    assert_in_range(conn_pending(c), 0, CONN_PENDING_LOW_BYTES - 1);
+    run(e, e->do_on_drain);
+}
+
+static void on_closed(struct conn *c)
+{
+    struct ends *e = c->user;
+    e->n_closed++;
+}
+
+const struct conn_callbacks ends_callbacks = {
+    .on_open = on_open,
+    .on_read = on_read,
+    .on_end = on_end,
+    .on_drain = on_drain,
+    .on_closed = on_closed,
+};
+
+/* ---- fixture ---- */
+
+uv_loop_t *ends_loop(void)
+{
+    return &loop;
+}
+
+struct conn_shared *ends_shared(void)
+{
+    return shared;
+}
+
+struct ends *ends_new(void)
+{
+    assert_true(n_all < ENDS_MAX);
+    struct ends *e = calloc(1, sizeof(*e));
+    assert_non_null(e);
+    e->fd = -1;
+    e->conn.state = CONN_CLOSED;
+    buffer_init(&e->got, ENDS_BYTES_MAX);
+    buffer_init(&e->far_got, ENDS_BYTES_MAX);
+    all[n_all++] = e;
+    return e;
+}
+
+int ends_set_up_loop(void **state)
+{
+    assert_int_equal(uv_loop_init(&loop), 0);
+    passed_ms = uv_now(&loop);
+    wheel_init(&wheel, passed_ms);
+    shared = malloc(sizeof(*shared));
+    assert_non_null(shared);
+    assert_int_equal(conn_shared_init(shared, &loop, &wheel), 0);
+    *state = ends_new();
+    return 0;
+}
+
+int ends_set_up(void **state)
+{
+    (void)ends_set_up_loop(state);
+    ends_connect(*state, false);
+    return 0;
+}
+
+int ends_set_up_tls(void **state)
+{
+    (void)ends_set_up_loop(state);
+    ends_connect(*state, true);
+    ends_shake_hands(*state);
+    return 0;
+}
+
+static void drop(struct ends *e)
+{
+    if (e->conn.state != CONN_CLOSED) {
+        e->do_on_end = NULL;
+        conn_close(&e->conn);
+        ends_until(e, &e->n_closed, 1);
+    }
+    assert_in_range(e->n_closed, 0, 1);
+    far_close(e);
+    SSL_free(e->ssl);
+    buffer_close(&e->got);
+    buffer_close(&e->far_got);
+    free(e);
+}
+
+int ends_tear_down(void **state)
+{
+    (void)state;
+    while (n_all > 0) {
+        drop(all[--n_all]);
+    }
+    for (size_t i = 0; i < WHEEL_SLOTS; i++) {
+        assert_true(list_empty(&wheel.slots[i]));
+    }
+    conn_shared_close(shared);
+    free(shared);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    return 0;
+}
+
+/* ---- connecting ---- */
+
+static void set_small_buffers(int fd)
+{
+    int bytes = SOCKET_BYTES;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
+}
+
+/* Returns the near end's socket. */
+static int connect_sockets(struct ends *e)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t len = sizeof(address);
+    int on = 1;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    e->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(listener >= 0 && e->fd >= 0);
+    set_small_buffers(listener); /* is inherited by what it accepts */
+    set_small_buffers(e->fd);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(connect(e->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(setsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+    int near = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(near >= 0);
+    assert_int_equal(close(listener), 0);
+    return near;
+}
+
+static void open_far_tls(struct ends *e)
+{
+    e->ssl = SSL_new(client_ctx);
+    e->in = BIO_new(BIO_s_mem());
+    e->out = BIO_new(BIO_s_mem());
+    assert_true(e->ssl != NULL && e->in != NULL && e->out != NULL);
+    BIO_set_mem_eof_return(e->in, -1);
+    SSL_set_bio(e->ssl, e->in, e->out);
+    SSL_set_connect_state(e->ssl);
+}
+
+void ends_connect(struct ends *e, bool tls)
+{
+    int near = connect_sockets(e);
+    if (tls) {
+        open_far_tls(e);
+    }
+    SSL_CTX *ctx = tls ? tls_server_context(server) : NULL;
+    assert_int_equal(conn_open(&e->conn, shared, near, ctx, &ends_callbacks, e), 0);
+}
+
+void ends_shake_hands(struct ends *e)
+{
+    (void)SSL_do_handshake(e->ssl);
+    far_flush(e);
+    ends_until(e, &e->n_open, 1);
+    assert_true(SSL_is_init_finished(e->ssl));
+}
+
+/* ---- turning ---- */
+
+static void far_decrypt(struct ends *e)
+{
+    static uint8_t bytes[STEP_BYTES];
+    int n = 0;
+    if (!SSL_is_init_finished(e->ssl)) {
+        (void)SSL_do_handshake(e->ssl);
+    }
+    while ((n = SSL_read(e->ssl, bytes, sizeof(bytes))) > 0) {
+        assert_int_equal(buffer_append(&e->far_got, bytes, (size_t)n), 0);
+    }
+    int why = SSL_get_error(e->ssl, n);
+    e->saw_close_notify = e->saw_close_notify || why == SSL_ERROR_ZERO_RETURN;
+    e->saw_tls_error = e->saw_tls_error || why == SSL_ERROR_SSL;
+    ERR_clear_error();
+}
+
+static void far_read(struct ends *e)
+{
+    static uint8_t bytes[STEP_BYTES];
+    if (e->fd < 0 || e->deaf || e->saw_fin || e->saw_reset) {
+        return;
+    }
+    ssize_t n = recv(e->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (n == 0) {
+        e->saw_fin = true;
+    } else if (n < 0) {
+        assert_true(errno == EAGAIN || errno == ECONNRESET);
+        e->saw_reset = errno == ECONNRESET;
+    } else if (e->ssl == NULL) {
+        assert_int_equal(buffer_append(&e->far_got, bytes, (size_t)n), 0);
+    } else {
+        assert_int_equal(BIO_write(e->in, bytes, (int)n), n);
+        far_decrypt(e);
+        far_flush(e);
+    }
+}
+
+void ends_turn(struct ends *e)
+{
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    far_read(e);
+}
+
+void ends_turns(struct ends *e, int n)
+{
+    for (int i = 0; i < n; i++) {
+        ends_turn(e);
+    }
+}
+
+static void check_watchdog(uint64_t start_ms)
+{
+    if (clock_now_ms() - start_ms > WATCHDOG_MS) {
+        fail_msg("what is waited for does not happen");
+    }
+}
+
+void ends_until(struct ends *e, const unsigned *what, unsigned wanted)
+{
+    uint64_t start_ms = clock_now_ms();
+    while (*what < wanted) {
+        ends_turn(e);
+        check_watchdog(start_ms);
+    }
+}
+
+static void until_len(struct ends *e, const struct buffer *b, size_t len)
+{
+    uint64_t start_ms = clock_now_ms();
+    while (b->len < len) {
+        ends_turn(e);
+        check_watchdog(start_ms);
+    }
+}
+
+void ends_until_got(struct ends *e, size_t len)
+{
+    until_len(e, &e->got, len);
+}
+
+void ends_until_far_got(struct ends *e, size_t len)
+{
+    until_len(e, &e->far_got, len);
+}
+
+void ends_until_far(struct ends *e, const bool *what)
+{
+    uint64_t start_ms = clock_now_ms();
+    while (!*what) {
+        ends_turn(e);
+        check_watchdog(start_ms);
+    }
+}
+
+void ends_pass(uint64_t ms)
+{
+    uint64_t now_ms = uv_now(&loop);
+    passed_ms = (passed_ms > now_ms ? passed_ms : now_ms) + ms;
+    wheel_turn(&wheel, passed_ms);
+}
+
+/* ---- the far end ---- */
+
+void far_send_raw(struct ends *e, const void *bytes, size_t len)
+{
+    const uint8_t *p = bytes;
+    uint64_t start_ms = clock_now_ms();
+    while (len > 0 && e->fd >= 0) {
+        size_t most = e->send_bytes > 0 && e->send_bytes < len ? e->send_bytes : len;
+        ssize_t n = send(e->fd, p, most, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN) {
+            return; /* the near end has gone; the test sees that elsewhere */
+        }
+        size_t sent = n > 0 ? (size_t)n : 0;
+        p += sent;
+        len -= sent;
+        if (len > 0) {
+            (void)uv_run(&loop, UV_RUN_NOWAIT);
+        }
+        check_watchdog(start_ms);
+    }
+}
+
+void far_flush(struct ends *e)
+{
+    char *bytes = NULL;
+    long len = e->ssl != NULL ? BIO_get_mem_data(e->out, &bytes) : 0;
+    if (len <= 0) {
+        return;
+    }
+    uint8_t *copy = malloc((size_t)len);
+    assert_non_null(copy);
+    memcpy(copy, bytes, (size_t)len);
+    (void)BIO_reset(e->out);
+    far_send_raw(e, copy, (size_t)len);
+    free(copy);
+}
+
+void far_hold(struct ends *e, const void *bytes, size_t len)
+{
+    assert_int_equal(SSL_write(e->ssl, bytes, (int)len), (int)len);
+}
+
+void far_send(struct ends *e, const void *bytes, size_t len)
+{
+    if (e->ssl == NULL) {
+        far_send_raw(e, bytes, len);
+        return;
+    }
+    far_hold(e, bytes, len);
+    far_flush(e);
+}
+
+void far_end(struct ends *e)
+{
+    if (e->ssl == NULL) {
+        far_fin(e);
+        return;
+    }
+    (void)SSL_shutdown(e->ssl);
+    far_flush(e);
+}
+
+void far_fin(struct ends *e)
+{
+    assert_int_equal(shutdown(e->fd, SHUT_WR), 0);
+}
+
+void far_close(struct ends *e)
+{
+    if (e->fd >= 0) {
+        assert_int_equal(close(e->fd), 0);
+        e->fd = -1;
+    }
+}
+
+void far_reset(struct ends *e)
+{
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    far_close(e);
+}
+
+/* ---- the pattern ---- */
+
+const uint8_t *ends_pattern(size_t offset, size_t len)
+{
+    assert_in_range(len, 0, PATTERN_BYTES - PATTERN_PRIME);
+    return pattern + offset % PATTERN_PRIME;
+}
+
+static void assert_pattern(const struct buffer *b, size_t len)
+{
+    assert_int_equal(b->len, len);
+    if (len > 0) {
+        assert_memory_equal(buffer_bytes(b), ends_pattern(0, len), len);
+    }
+}
+
+void ends_assert_got(const struct ends *e, size_t len)
+{
+    assert_pattern(&e->got, len);
+}
+
+void ends_assert_far_got(const struct ends *e, size_t len)
+{
+    assert_pattern(&e->far_got, len);
+}
+
+int ends_write(struct ends *e, size_t len)
+{
+    int err = conn_write(&e->conn, ends_pattern(e->n_written, len), len);
+    e->n_written += err == 0 ? len : 0;
+    return err;
+}
+
+void ends_fill(struct ends *e)
+{
+    uint64_t start_ms = clock_now_ms();
+    e->deaf = true;
+    do {
+        assert_int_equal(ends_write(e, 1000), 0);
+        ends_turn(e);
+        check_watchdog(start_ms);
+    } while (conn_pending(&e->conn) == 0);
+}
