@@ -13,8 +13,8 @@ static const struct {
     const char *help;
 } commands[] = {
     {"init", command_init, "make configuration, database, certificates; say what to do next"},
-    {"serve", serve_main, "run the relay in the foreground"},
-    {"check", serve_check, "check the configuration"},
+    {"serve", command_serve, "run the relay in the foreground"},
+    {"check", command_check, "check the configuration"},
     {"server", command_server, "add, list, show, change, disable, enable, remove servers"},
     {"key", command_key, "enable, list, rotate, revoke Integration Kit keys"},
     {"status", command_status, "show which buildings are connected, which leg is broken"},

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `thinknx-relay serve`. The main thread puts all together, then takes signals on a loop of its
- * own: TERM and INT drain (a second one ends at once), HUP reloads. Certificates are looked at
+ * own: TERM and INT drain (a second one ends at once), HUP reloads, USR2 starts a new process that
+ * takes this one's place. Certificates are looked at
  * every few seconds and reloaded when their files have changed. */
 #include "relay/serve.h"
 
-#include <getopt.h>
+#include <assert.h>
 #include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,8 +19,10 @@
 #include "proto/base/log.h"
 #include "proto/base/secret.h"
 #include "relay/addresses.h"
+#include "relay/certificates.h"
 #include "relay/config.h"
 #include "relay/exit_codes.h"
+#include "relay/replace.h"
 #include "relay/worker.h"
 
 /* How often certificate files are looked at. */
@@ -40,40 +43,13 @@ struct serve {
     uv_signal_t on_term;
     uv_signal_t on_int;
     uv_signal_t on_hup;
+    uv_signal_t on_usr2;
+    struct replace replace;
     uv_timer_t look;
     uv_timer_t limit;
     uv_async_t worker_end;
     unsigned n_stops; /* TERM and INT so far */
 };
-
-/* ---- settings ---- */
-
-static struct settings settings_of(const struct relay_config *c)
-{
-    struct settings s = {
-        .key_rate = {c->key_rate, c->key_burst},
-        .command_rate = {c->set_rate, c->set_burst},
-        .refused_rate = {c->refused_rate, c->refused_burst},
-        .connections = c->connections,
-        .connections_per_address = c->connections_per_address,
-        .in_flight_per_server = c->in_flight_per_server,
-        .parked = c->parked,
-        .handshake_ms = c->handshake_ms,
-        .head_ms = c->head_ms,
-        .body_ms = c->body_ms,
-        .idle_ms = c->idle_ms,
-        .write_ms = c->write_ms,
-        .server_ms = c->server_ms,
-        .server_fb_ms = c->server_fb_ms,
-        .offline_grace_ms = c->offline_grace_ms,
-        .drain_ms = c->drain_ms,
-        .ping_idle_ms = c->ping_idle_ms,
-        .reply_deadline_ms = c->reply_deadline_ms,
-        .probe_ms = c->probe_ms,
-    };
-    (void)snprintf(s.public_url, sizeof(s.public_url), "%s", c->public_url);
-    return s;
-}
 
 static unsigned worker_count(uint32_t configured)
 {
@@ -89,76 +65,17 @@ static unsigned worker_count(uint32_t configured)
 
 /* ---- certificates ---- */
 
-/* Changes when any of the files is replaced or written. */
-static uint64_t stamp_of(const struct relay_config *c)
-{
-    uint64_t stamp = 0;
-    for (size_t i = 0; i < c->certificates.n_values; i++) {
-        const char *const files[] = {c->certificates.values[i], c->private_keys.values[i]};
-        for (size_t k = 0; k < 2; k++) {
-            struct stat st;
-            if (stat(files[k], &st) == 0) {
-                uint64_t parts[] = {(uint64_t)st.st_ino, (uint64_t)st.st_mtim.tv_sec,
-                                    (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_size, stamp};
-                stamp = map_hash(parts, sizeof(parts));
-            }
-        }
-    }
-    return stamp;
-}
-
-static int load_certificates(const struct serve *s, const struct relay_config *c,
-                             struct tls_server **tls, struct error_text *e)
-{
-    struct tls_pair pairs[CONF_VALUES_MAX];
-    for (size_t i = 0; i < c->certificates.n_values; i++) {
-        pairs[i] = (struct tls_pair){c->certificates.values[i], c->private_keys.values[i]};
-    }
-    return tls_server_new(pairs, c->certificates.n_values, s->ticket_key, tls, e);
-}
-
-/* A context for every worker, or for none. */
-static int load_for_workers(const struct serve *s, const struct relay_config *c,
-                            struct tls_server *tls[REF_WORKERS_MAX], struct error_text *e)
-{
-    unsigned n = c->certificates.n_values > 0 ? s->relay.n_workers : 0;
-    for (unsigned i = 0; i < n; i++) {
-        int err = load_certificates(s, c, &tls[i], e);
-        if (err < 0) {
-            while (i > 0) {
-                tls_server_free(tls[--i]);
-            }
-            return err;
-        }
-    }
-    return 0;
-}
-
-static void hand_over(struct serve *s, struct tls_server *tls[REF_WORKERS_MAX])
-{
-    pthread_mutex_lock(&s->relay.reload_lock);
-    for (unsigned i = 0; i < s->relay.n_workers; i++) {
-        tls_server_free(s->relay.workers[i].next_tls);
-        s->relay.workers[i].next_tls = tls[i];
-    }
-    pthread_mutex_unlock(&s->relay.reload_lock);
-    struct link_message *m = link_message_new(LINK_RELOAD, 0);
-    if (m != NULL) {
-        worker_broadcast(&s->relay, m);
-    }
-}
-
 static void reload_certificates(struct serve *s)
 {
     struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
     struct error_text e;
-    s->certificates_stamp = stamp_of(&s->config);
-    if (load_for_workers(s, &s->config, tls, &e) < 0) {
+    s->certificates_stamp = certificates_stamp(&s->config);
+    if (certificates_load(&s->config, s->ticket_key, s->relay.n_workers, tls, &e) < 0) {
         log_event(LOG_LEVEL_ERROR, "new certificate refused, the old one stays",
                   log_text("reason", e.text));
         return;
     }
-    hand_over(s, tls);
+    certificates_hand_over(&s->relay, tls);
     log_event(LOG_LEVEL_INFO, "certificates reloaded",
               log_uint("files", s->config.certificates.n_values));
 }
@@ -166,7 +83,7 @@ static void reload_certificates(struct serve *s)
 static void on_look(uv_timer_t *timer)
 {
     struct serve *s = timer->data;
-    if (stamp_of(&s->config) != s->certificates_stamp) {
+    if (certificates_stamp(&s->config) != s->certificates_stamp) {
         reload_certificates(s);
     }
     (void)sd_notify(0, "WATCHDOG=1");
@@ -216,7 +133,7 @@ static void reload(struct serve *s)
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_us());
     int err = relay_config_read(s->config_path, &new, &e);
     if (err == 0) {
-        err = load_for_workers(s, &new, tls, &e);
+        err = certificates_load(&new, s->ticket_key, s->relay.n_workers, tls, &e);
         if (err < 0) {
             relay_config_free(&new);
         }
@@ -233,10 +150,10 @@ static void reload(struct serve *s)
     pthread_mutex_lock(&s->relay.reload_lock);
     s->relay.settings = settings_of(&new);
     pthread_mutex_unlock(&s->relay.reload_lock);
-    hand_over(s, tls);
+    certificates_hand_over(&s->relay, tls);
     relay_config_free(&s->config);
     s->config = new;
-    s->certificates_stamp = stamp_of(&s->config);
+    s->certificates_stamp = certificates_stamp(&s->config);
     log_event(LOG_LEVEL_INFO, "configuration reloaded", log_text("file", s->config_path));
     (void)sd_notify(0, "READY=1");
 }
@@ -287,6 +204,19 @@ static void on_hup(uv_signal_t *signal, int number)
     reload(signal->data);
 }
 
+static void on_usr2(uv_signal_t *signal, int number)
+{
+    (void)number;
+    struct serve *s = signal->data;
+    struct error_text e;
+    if (replace_start(&s->replace, &s->loop, s->config_path, &e) < 0) {
+        log_event(LOG_LEVEL_ERROR, "cannot be replaced", log_text("reason", e.text));
+    } else {
+        log_event(LOG_LEVEL_INFO, "starting a new process to take over",
+                  log_int("pid", s->replace.child.pid));
+    }
+}
+
 static bool all_ended(struct serve *s)
 {
     for (unsigned i = 0; i < s->relay.n_workers; i++) {
@@ -300,13 +230,17 @@ static bool all_ended(struct serve *s)
 static void close_handles(struct serve *s)
 {
     uv_handle_t *const handles[] = {
-        (uv_handle_t *)&s->on_term, (uv_handle_t *)&s->on_int, (uv_handle_t *)&s->on_hup,
-        (uv_handle_t *)&s->look,    (uv_handle_t *)&s->limit,  (uv_handle_t *)&s->worker_end,
+        (uv_handle_t *)&s->on_term,    (uv_handle_t *)&s->on_int, (uv_handle_t *)&s->on_hup,
+        (uv_handle_t *)&s->on_usr2,    (uv_handle_t *)&s->look,   (uv_handle_t *)&s->limit,
+        (uv_handle_t *)&s->worker_end,
     };
     for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
         if (!uv_is_closing(handles[i])) {
             uv_close(handles[i], NULL);
         }
+    }
+    if (s->replace.running && !uv_is_closing((uv_handle_t *)&s->replace.child)) {
+        uv_close((uv_handle_t *)&s->replace.child, NULL);
     }
 }
 
@@ -357,7 +291,7 @@ static int open_workers(struct serve *s, struct error_text *e)
         }
     }
     struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
-    int err = load_for_workers(s, &s->config, tls, e);
+    int err = certificates_load(&s->config, s->ticket_key, relay->n_workers, tls, e);
     for (unsigned i = 0; i < relay->n_workers && err == 0; i++) {
         relay->workers[i].tls = tls[i];
     }
@@ -370,12 +304,14 @@ static void open_loop(struct serve *s)
     uv_signal_init(&s->loop, &s->on_term);
     uv_signal_init(&s->loop, &s->on_int);
     uv_signal_init(&s->loop, &s->on_hup);
+    uv_signal_init(&s->loop, &s->on_usr2);
     uv_timer_init(&s->loop, &s->look);
     uv_timer_init(&s->loop, &s->limit);
     uv_async_init(&s->loop, &s->worker_end, on_worker_end);
     s->on_term.data = s;
     s->on_int.data = s;
     s->on_hup.data = s;
+    s->on_usr2.data = s;
     s->look.data = s;
     s->limit.data = s;
     s->worker_end.data = s;
@@ -383,6 +319,7 @@ static void open_loop(struct serve *s)
     uv_signal_start(&s->on_term, on_stop_signal, SIGTERM);
     uv_signal_start(&s->on_int, on_stop_signal, SIGINT);
     uv_signal_start(&s->on_hup, on_hup, SIGHUP);
+    uv_signal_start(&s->on_usr2, on_usr2, SIGUSR2);
     uv_timer_start(&s->look, on_look, CERTIFICATE_LOOK_MS, CERTIFICATE_LOOK_MS);
 }
 
@@ -466,10 +403,11 @@ static int run(struct serve *s)
         err = start(s, &e);
     }
     if (err == 0) {
-        s->certificates_stamp = stamp_of(&s->config);
+        s->certificates_stamp = certificates_stamp(&s->config);
         log_event(LOG_LEVEL_INFO, "ready", log_uint("workers", s->relay.n_workers),
                   log_text("public_url", s->config.public_url));
         (void)sd_notify(0, "READY=1");
+        replace_finish();
         uv_run(&s->loop, UV_RUN_DEFAULT);
         log_event(LOG_LEVEL_INFO, "stopped", log_uint("signals", s->n_stops));
     } else {
@@ -483,95 +421,23 @@ static int run(struct serve *s)
     return err == ERROR_CONFIG ? EXIT_CODE_CONFIG : EXIT_CODE_FAILURE;
 }
 
-/* ---- commands ---- */
-
-static const char *config_option(int argc, char **argv, const char *usage, int *code)
+int serve_with(const char *config_path, struct relay_config *c)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *path = CONFIG_DEFAULT_PATH;
-    int option = 0;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        if (option == 'c') {
-            path = optarg;
-            continue;
-        }
-        (void)fputs(usage, option == 'h' ? stdout : stderr);
-        *code = option == 'h' ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
-        return NULL;
-    }
-    if (optind < argc) {
-        (void)fprintf(stderr, "thinknx-relay %s: unknown argument \"%s\"\n", argv[0], argv[optind]);
-        *code = EXIT_CODE_CONFIG;
-        return NULL;
-    }
-    return path;
-}
-
-static int read_config(const char *path, struct relay_config *c)
-{
-    struct error_text e = {""};
-    int err = relay_config_read(path, c, &e);
-    if (err < 0) {
-        (void)fprintf(stderr, "thinknx-relay: %s\n", e.text);
-    }
-    return err;
-}
-
-int serve_main(int argc, char **argv)
-{
-    int code = EXIT_CODE_OK;
-    const char *path = config_option(argc, argv,
-                                     "usage: thinknx-relay serve [--config FILE]\n\n"
-                                     "Runs the relay in the foreground and logs to stderr.\n"
-                                     "SIGTERM drains and ends, SIGHUP reloads.\n",
-                                     &code);
-    if (path == NULL) {
-        return code;
-    }
     struct serve *s = calloc(1, sizeof(*s));
-    if (s == NULL || read_config(path, &s->config) < 0) {
-        free(s);
-        return EXIT_CODE_CONFIG;
+    if (s == NULL) {
+        return EXIT_CODE_FAILURE;
     }
-    s->config_path = path;
+    s->config = *c;
+    memset(c, 0, sizeof(*c));
+    s->config_path = config_path;
+    replace_init(&s->replace);
     secret_harden_process();
     (void)signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
     log_set_level((enum log_level)s->config.log_level);
     log_set_format((enum log_format)s->config.log_format);
-    code = run(s);
+    int code = run(s);
     relay_config_free(&s->config);
     free(s);
     return code;
-}
-
-int serve_check(int argc, char **argv)
-{
-    int code = EXIT_CODE_OK;
-    const char *path = config_option(argc, argv,
-                                     "usage: thinknx-relay check [--config FILE]\n\n"
-                                     "Checks the configuration and reads the certificates.\n",
-                                     &code);
-    struct relay_config c;
-    if (path == NULL) {
-        return code;
-    }
-    if (read_config(path, &c) < 0) {
-        return EXIT_CODE_CONFIG;
-    }
-    struct serve s = {.config_path = path};
-    struct error_text e = {""};
-    struct tls_server *tls = NULL;
-    int err = c.certificates.n_values > 0 ? load_certificates(&s, &c, &tls, &e) : 0;
-    if (err < 0) {
-        (void)fprintf(stderr, "thinknx-relay: %s: %s\n", path, e.text);
-    } else {
-        (void)printf("%s: configuration ok\n", path);
-    }
-    tls_server_free(tls);
-    relay_config_free(&c);
-    return err < 0 ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
 }

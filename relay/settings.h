@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "proto/base/bucket.h"
+#include "relay/front/proxy.h"
 
 /* Longest `https://host:port` of public_url, with NUL. */
 #define SETTINGS_URL_BYTES 300
@@ -22,7 +23,9 @@ struct settings {
     uint32_t in_flight_per_server;
     uint32_t parked; /* requests that may wait for a tunnel, per worker */
 
-    uint32_t handshake_ms; /* TLS */
+    struct proxy_trust proxy; /* whose word on client addresses is taken */
+
+    uint32_t handshake_ms; /* a proxy's header, and TLS */
     uint32_t head_ms;      /* a whole request head */
     uint32_t body_ms;      /* a whole request body */
     uint32_t idle_ms;      /* between requests */
@@ -35,5 +38,10 @@ struct settings {
     uint32_t reply_deadline_ms;
     uint32_t probe_ms; /* between end-to-end probes of a building; 0 = none */
 };
+
+struct relay_config;
+
+/* The settings of a configuration that was read and checked. */
+struct settings settings_of(const struct relay_config *c);
 
 #endif

@@ -13,10 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / os.environ.get("TNX_BUILD", "build/dev")
 LAYERS = ("proto", "relay", "agent", "tests")
+# The sources are compiled by gcc, with warnings that clang does not have.
+GCC_ONLY = ["--extra-arg=-Wno-unknown-warning-option"]
 
 
 def run(*command):
-    """Runs a tool; its output is shown if it fails."""
+    """Runs a tool. If it fails, its output is the test's."""
     done = subprocess.run(
         list(map(str, command)),
         cwd=ROOT,
@@ -28,8 +30,7 @@ def run(*command):
         check=False,
     )
     if done.returncode != 0:
-        print(done.stdout)
-    assert done.returncode == 0, f"{command[0]} failed with exit code {done.returncode}"
+        pytest.fail(f"{command[0]}: exit code {done.returncode}\n{done.stdout}", pytrace=False)
 
 
 def registered_tests():
@@ -94,6 +95,6 @@ def test_clang_tidy_finds_nothing(source):
     passed = ROOT / "build" / "tidy" / key
     if passed.exists():
         return
-    run("clang-tidy-14", "--quiet", "--warnings-as-errors=*", "-p", BUILD, source)
+    run("clang-tidy-14", "--quiet", "--warnings-as-errors=*", *GCC_ONLY, "-p", BUILD, source)
     passed.parent.mkdir(parents=True, exist_ok=True)
     passed.touch()

@@ -398,6 +398,11 @@ int dialer_control(struct dialer *d, uint16_t op, struct span body, tunnel_reply
     return tunnel_control(d->current->tunnel, op, body, on_reply, user);
 }
 
+const struct url *dialer_relay(const struct dialer *d)
+{
+    return d->settings.relay;
+}
+
 void dialer_read_status(const struct dialer *d, struct dialer_status *s)
 {
     uint64_t now_ms = uv_now(d->owner.loop);

@@ -78,6 +78,9 @@ void dialer_close(struct dialer *d);
 int dialer_control(struct dialer *d, uint16_t op, struct span body, tunnel_reply on_reply,
                    void *user);
 
+/* Returns borrowed until the dialer is closed. */
+const struct url *dialer_relay(const struct dialer *d);
+
 struct dialer_status {
     const char *relay; /* "wss://relay.example", borrowed until the dialer is closed */
     enum dialer_state state;

@@ -12,59 +12,10 @@
  *
  * What the mux says (on_ready, on_goaway) is only noted and acted upon in on_turn, so that the
  * owner may end the tunnel from its callbacks. */
-#include "agent/tunnel/tunnel.h"
+#include "agent/tunnel/tunnel_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "proto/base/buffer.h"
-#include "proto/base/list.h"
-#include "proto/base/log.h"
-
-enum tunnel_state {
-    TUNNEL_CONNECTING, /* TCP, TLS, upgrade */
-    TUNNEL_GREETING,   /* waits for WELCOME */
-    TUNNEL_OPEN,
-    TUNNEL_DRAINING, /* one side has said goaway */
-    TUNNEL_CLOSING,  /* close frame sent or queued; the mux is closed */
-    TUNNEL_GONE      /* waits for its timer handle to close */
-};
-
-struct call {
-    struct list node;
-    uint32_t id;
-    tunnel_reply on_reply;
-    void *user;
-};
-
-struct tunnel {
-    struct link *link; /* NULL when it is gone */
-    struct mux *mux;   /* NULL before the upgrade */
-    struct link_set *links;
-    uv_loop_t *loop;
-    uv_timer_t timer;
-    uint64_t armed_ms; /* when the timer fires */
-    enum tunnel_state state;
-    uint64_t deadline_ms; /* of the state; UINT64_MAX = none */
-    uint64_t answer_ms;   /* DRAINING by us: when the relay should have answered the goaway */
-    uint64_t up_ms;       /* 0 = never was */
-    uint32_t drain_ms;
-    bool up_pending;
-    bool goaway_pending;
-    bool goaway_seen; /* the relay's */
-    enum head_goaway goaway_reason;
-    uint32_t retry_after_ms;
-    uint64_t generation;
-    struct mux_peer peer;
-    struct list calls; /* control calls without their answer */
-    enum retry_class class;
-    struct error_text reason; /* set by the first thing that went wrong */
-    const struct tunnel_streams *streams;
-    void *streams_user;
-    struct tunnel_callbacks callbacks;
-    void *user;
-};
 
 static void on_timer(uv_timer_t *timer);
 
@@ -92,7 +43,7 @@ static void arm(struct tunnel *t)
     (void)uv_timer_start(&t->timer, on_timer, wanted_ms > now ? wanted_ms - now : 0, 0);
 }
 
-static void enter(struct tunnel *t, enum tunnel_state state, uint32_t limit_ms)
+void tunnel_enter(struct tunnel *t, enum tunnel_state state, uint32_t limit_ms)
 {
     t->state = state;
     t->deadline_ms = limit_ms == 0 ? UINT64_MAX : now_ms(t) + limit_ms;
@@ -105,16 +56,6 @@ static void on_timer_closed(uv_handle_t *handle)
     free(t);
 }
 
-static void fail_calls(struct tunnel *t)
-{
-    struct list *node;
-    while ((node = list_pop(&t->calls)) != NULL) {
-        struct call *c = LIST_ITEM(node, struct call, node);
-        c->on_reply(c->user, ERROR_CLOSED, 0, span_of(NULL));
-        free(c);
-    }
-}
-
 /* Streams and calls end; the memory goes with the timer's handle. */
 static void let_go(struct tunnel *t)
 {
@@ -123,7 +64,7 @@ static void let_go(struct tunnel *t)
     if (t->mux != NULL) {
         mux_close(t->mux);
     }
-    fail_calls(t);
+    tunnel_fail_calls(t);
     uv_close((uv_handle_t *)&t->timer, on_timer_closed);
 }
 
@@ -184,9 +125,9 @@ static int flush(struct tunnel *t)
 static void close_link(struct tunnel *t, uint16_t code)
 {
     mux_close(t->mux);
-    fail_calls(t);
+    tunnel_fail_calls(t);
     link_finish(t->link, code);
-    enter(t, TUNNEL_CLOSING, LINK_FINISH_MS);
+    tunnel_enter(t, TUNNEL_CLOSING, LINK_FINISH_MS);
 }
 
 /* PROTOCOL.md section 10: the GOAWAY that the mux has queued, then the fault as close code. */
@@ -304,101 +245,13 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
-static void on_ready(void *user, const struct mux_peer *peer)
-{
-    struct tunnel *t = user;
-    t->peer = *peer;
-    t->generation = peer->generation;
-    t->up_ms = now_ms(t);
-    t->up_pending = true;
-    if (t->state == TUNNEL_GREETING) {
-        enter(t, TUNNEL_OPEN, 0);
-    }
-}
-
-static void on_goaway(void *user, enum head_goaway reason, uint32_t retry_after_ms)
-{
-    struct tunnel *t = user;
-    t->goaway_seen = true;
-    if (t->state != TUNNEL_DRAINING) { /* else it is the answer to ours */
-        t->goaway_pending = true;
-        t->goaway_reason = reason;
-        t->retry_after_ms = retry_after_ms;
-        enter(t, TUNNEL_DRAINING, t->drain_ms);
-    }
-}
-
-static void on_request(void *user, uint32_t stream, const struct head_request *head,
-                       bool end_of_body, void **stream_user)
-{
-    struct tunnel *t = user;
-    t->streams->on_request(t->streams_user, t->mux, stream, head, end_of_body, stream_user);
-}
-
-static void on_data(void *user, uint32_t stream, void *stream_user, const uint8_t *bytes,
-                    size_t len, bool end_of_body)
-{
-    struct tunnel *t = user;
-    (void)stream;
-    t->streams->on_data(stream_user, bytes, len, end_of_body);
-}
-
-static void on_reset(void *user, uint32_t stream, void *stream_user, enum head_reset reason,
-                     enum head_delivered delivered)
-{
-    struct tunnel *t = user;
-    (void)stream;
-    (void)reason; /* whatever it is, nobody wants the answer any more */
-    (void)delivered;
-    t->streams->on_reset(stream_user);
-}
-
-static void on_room(void *user, uint32_t stream, void *stream_user, size_t room)
-{
-    struct tunnel *t = user;
-    (void)stream;
-    t->streams->on_room(stream_user, room);
-}
-
-static void on_done(void *user, uint32_t stream, void *stream_user)
-{
-    struct tunnel *t = user;
-    (void)stream;
-    t->streams->on_done(stream_user);
-}
-
-static void on_control_reply(void *user, uint32_t id, uint16_t status, struct span body)
-{
-    struct tunnel *t = user;
-
-    for (struct list *node = t->calls.next; node != &t->calls; node = node->next) {
-        struct call *c = LIST_ITEM(node, struct call, node);
-        if (c->id == id) {
-            list_remove(&c->node);
-            c->on_reply(c->user, 0, status, body);
-            free(c);
-            return;
-        }
-    }
-}
-
 static void on_open(void *user)
 {
-    static const struct mux_events events = {
-        .on_ready = on_ready,
-        .on_request = on_request,
-        .on_data = on_data,
-        .on_reset = on_reset,
-        .on_room = on_room,
-        .on_done = on_done,
-        .on_goaway = on_goaway,
-        .on_control_reply = on_control_reply,
-    };
     struct tunnel *t = user;
     struct mux_settings settings = mux_default_settings(MUX_AGENT, "thinknx-agent/" TNX_VERSION);
 
-    enter(t, TUNNEL_GREETING, 0); /* the mux has a deadline for it */
-    t->mux = mux_new(&settings, &events, t, now_ms(t));
+    tunnel_enter(t, TUNNEL_GREETING, 0); /* the mux has a deadline for it */
+    t->mux = mux_new(&settings, &tunnel_mux_events, t, now_ms(t));
     if (t->mux == NULL) {
         note(t, RETRY_UNREACHABLE, "no memory for the tunnel");
         end(t);
@@ -463,7 +316,7 @@ int tunnel_open(const struct tunnel_settings *settings, const struct tunnel_call
     t->callbacks = *callbacks;
     t->user = user;
     list_init(&t->calls);
-    enter(t, TUNNEL_CONNECTING, LINK_OPEN_MS);
+    tunnel_enter(t, TUNNEL_CONNECTING, LINK_OPEN_MS);
     int rc = link_open(settings->lane, settings->target, &link_callbacks, t, &t->link, e);
     if (rc != 0) {
         free(t);
@@ -481,7 +334,7 @@ void tunnel_drain(struct tunnel *t)
     if (t->state == TUNNEL_OPEN || t->state == TUNNEL_GREETING) {
         mux_goaway(t->mux, HEAD_GOAWAY_SHUTDOWN, 0);
         t->answer_ms = now_ms(t) + TUNNEL_GOAWAY_MS;
-        enter(t, TUNNEL_DRAINING, t->drain_ms);
+        tunnel_enter(t, TUNNEL_DRAINING, t->drain_ms);
         arm(t);
     }
 }
@@ -493,29 +346,6 @@ void tunnel_abort(struct tunnel *t)
         t->link = NULL;
     }
     let_go(t);
-}
-
-int tunnel_control(struct tunnel *t, uint16_t op, struct span body, tunnel_reply on_reply,
-                   void *user)
-{
-    struct call *c;
-
-    if (t->state != TUNNEL_OPEN) {
-        return ERROR_STATE;
-    }
-    c = calloc(1, sizeof(*c));
-    if (c == NULL) {
-        return ERROR_NOMEM;
-    }
-    int rc = mux_control(t->mux, op, body, &c->id);
-    if (rc != 0) {
-        free(c);
-        return rc;
-    }
-    c->on_reply = on_reply;
-    c->user = user;
-    list_push(&t->calls, &c->node);
-    return 0;
 }
 
 void tunnel_read_stats(const struct tunnel *t, struct tunnel_stats *s)

@@ -282,7 +282,9 @@ static void take_data(struct connection *c)
     struct upstream_call *call = c->call;
     struct span data = c->answer.data;
     if (!c->is_challenge) {
-        c->deadline_ms = uv_now(c->upstream->loop) + call->answer_timeout_ms;
+        /* Not uv_now, which is the same clock but stands still while libuv reads up to 32 times in
+         * one turn. */
+        c->deadline_ms = clock_now_ms() + call->answer_timeout_ms;
         call->callbacks.on_data(call->user, (const uint8_t *)data.p, data.len);
         return;
     }

@@ -43,7 +43,8 @@ static int bio_write(BIO *bio, const char *bytes, int len)
 {
     struct conn_shared *s = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    return buffer_append(&s->out, bytes, (size_t)len) < 0 ? -1 : len;
+    s->out_error = buffer_append(&s->out, bytes, (size_t)len);
+    return s->out_error < 0 ? -1 : len;
 }
 
 static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
@@ -60,6 +61,7 @@ int conn_shared_init(struct conn_shared *s, uv_loop_t *loop, struct wheel *wheel
     s->wheel = wheel;
     s->in = NULL;
     s->in_len = 0;
+    s->out_error = 0;
     buffer_init(&s->out, 2 * CONN_PENDING_BYTES_MAX);
     s->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "loop buffers");
     if (s->method == NULL) {
@@ -82,7 +84,7 @@ void conn_shared_close(struct conn_shared *s)
 
 bool conn_is_open(const struct conn *c)
 {
-    return c->state == CONN_HANDSHAKE || c->state == CONN_OPEN;
+    return c->state == CONN_PREAMBLE || c->state == CONN_HANDSHAKE || c->state == CONN_OPEN;
 }
 
 size_t conn_pending(const struct conn *c)
@@ -122,8 +124,22 @@ static void end_reading(struct conn *c, enum conn_end end)
         return;
     }
     c->read_ended = true;
+    c->is_lost = c->is_lost || end != CONN_END_CLEAN;
     uv_read_stop((uv_stream_t *)&c->tcp);
     c->callbacks->on_end(c, end);
+}
+
+/* What waits will not leave any more. That is told after a clean end too: on_drain would be waited
+ * for in vain. */
+static void lose_peer(struct conn *c)
+{
+    buffer_clear(&c->pending);
+    if (!c->read_ended || !conn_is_open(c)) {
+        end_reading(c, CONN_END_ABRUPT);
+    } else if (!c->is_lost) {
+        c->is_lost = true;
+        c->callbacks->on_end(c, CONN_END_ABRUPT);
+    }
 }
 
 /* ---- writing ---- */
@@ -169,12 +185,12 @@ static void on_written(uv_write_t *req, int status)
     buffer_clear(&c->writing);
     if (status < 0) {
         if (status != UV_ECANCELED) {
-            end_reading(c, CONN_END_ABRUPT);
+            lose_peer(c);
         }
         return;
     }
     if (c->pending.len > 0 && start_write(c) < 0) {
-        end_reading(c, CONN_END_ABRUPT);
+        lose_peer(c);
         return;
     }
     if (conn_pending(c) == 0) {
@@ -192,6 +208,9 @@ static void on_written(uv_write_t *req, int status)
 
 static int keep_pending(struct conn *c, const uint8_t *bytes, size_t len)
 {
+    if (len > CONN_PENDING_BYTES_MAX - conn_pending(c)) {
+        return ERROR_LIMIT;
+    }
     int err = buffer_append(&c->pending, bytes, len);
     if (err < 0) {
         return err;
@@ -213,6 +232,7 @@ static int send_bytes(struct conn *c, const uint8_t *bytes, size_t len)
         uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
         int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
         if (n < 0 && n != UV_EAGAIN) {
+            c->write_failed = true;
             return ERROR_CLOSED;
         }
         sent = n > 0 ? (size_t)n : 0;
@@ -231,14 +251,16 @@ static int flush_tls(struct conn *c)
 
 static int write_tls(struct conn *c, const uint8_t *bytes, size_t len)
 {
-    c->shared->in_len = 0;
+    struct conn_shared *s = c->shared;
+    s->in_len = 0;
+    s->out_error = 0;
     while (len > 0) {
         size_t n = len < RECORD_BYTES ? len : RECORD_BYTES;
         ERR_clear_error();
         if (SSL_write(c->ssl, bytes, (int)n) != (int)n) {
-            buffer_clear(&c->shared->out);
+            buffer_clear(&s->out);
             ERR_clear_error();
-            return ERROR_CLOSED;
+            return s->out_error < 0 ? s->out_error : ERROR_CLOSED;
         }
         bytes += n;
         len -= n;
@@ -279,7 +301,12 @@ static bool handshake(struct conn *c)
     }
     c->state = CONN_OPEN;
     if (c->callbacks->on_open != NULL) {
+        struct conn_shared *s = c->shared;
+        const uint8_t *in = s->in;
+        size_t in_len = s->in_len; /* behind the handshake; a write in the callback drops it */
         c->callbacks->on_open(c);
+        s->in = in;
+        s->in_len = in_len;
     }
     return c->state == CONN_OPEN;
 }
@@ -321,11 +348,24 @@ static void read_tls(struct conn *c, const uint8_t *bytes, size_t len)
     if (plain_len > 0 && c->state == CONN_OPEN) {
         c->callbacks->on_read(c, s->plain_bytes, plain_len);
     }
-    if (why == SSL_ERROR_NONE || why == SSL_ERROR_WANT_READ) {
-        return;
+    if (why == SSL_ERROR_NONE || why == SSL_ERROR_WANT_READ || !conn_is_open(c)) {
+        return; /* the last: finished in on_read, and what is pending must still leave */
     }
     ERR_clear_error();
     end_reading(c, why == SSL_ERROR_ZERO_RETURN ? CONN_END_CLEAN : CONN_END_TLS);
+}
+
+/* True if bytes are left, and the connection goes on with them. */
+static bool read_preamble(struct conn *c, const uint8_t **bytes, size_t *len)
+{
+    size_t used = 0;
+    if (!c->callbacks->on_preamble(c, *bytes, *len, &used)) {
+        return false;
+    }
+    c->state = c->ssl != NULL ? CONN_HANDSHAKE : CONN_OPEN;
+    *bytes += used;
+    *len -= used;
+    return *len > 0;
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -347,17 +387,22 @@ static void on_bytes(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     if (n < 0) {
-        bool clean = n == UV_EOF && c->ssl == NULL;
+        bool clean = n == UV_EOF && c->ssl == NULL && !c->write_failed;
         end_reading(c, clean ? CONN_END_CLEAN : CONN_END_ABRUPT);
         return;
     }
     if (c->state == CONN_FINISHING) {
         return; /* lingering: what still comes is of no interest */
     }
+    const uint8_t *bytes = (const uint8_t *)buf->base;
+    size_t len = (size_t)n;
+    if (c->state == CONN_PREAMBLE && !read_preamble(c, &bytes, &len)) {
+        return;
+    }
     if (c->ssl != NULL) {
-        read_tls(c, (const uint8_t *)buf->base, (size_t)n);
+        read_tls(c, bytes, len);
     } else {
-        c->callbacks->on_read(c, (const uint8_t *)buf->base, (size_t)n);
+        c->callbacks->on_read(c, bytes, len);
     }
 }
 
@@ -439,6 +484,13 @@ int conn_open(struct conn *c, struct conn_shared *shared, int fd, SSL_CTX *ctx,
     return 0;
 }
 
+void conn_expect_preamble(struct conn *c)
+{
+    if (conn_is_open(c)) {
+        c->state = CONN_PREAMBLE;
+    }
+}
+
 void conn_take_over(struct conn *c, const struct conn_callbacks *callbacks, void *user)
 {
     c->callbacks = callbacks;
@@ -463,7 +515,7 @@ void conn_finish(struct conn *c)
     if (!conn_is_open(c)) {
         return;
     }
-    if (c->state == CONN_HANDSHAKE) {
+    if (c->state != CONN_OPEN) {
         close_handle(c);
         return;
     }

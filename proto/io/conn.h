@@ -46,12 +46,14 @@ struct conn_shared {
     const uint8_t *in;   /* ciphertext that the BIO reads next */
     size_t in_len;
     struct buffer out; /* ciphertext that the BIO wrote */
+    int out_error;     /* why it could not */
     uint8_t read_bytes[CONN_READ_BYTES];
     /* One read's plaintext, and two records that OpenSSL may still have held. */
     uint8_t plain_bytes[CONN_READ_BYTES + 2 * 16384];
 };
 
 enum conn_state {
+    CONN_PREAMBLE,  /* conn_expect_preamble: before all else */
     CONN_HANDSHAKE, /* TLS is being set up */
     CONN_OPEN,
     CONN_FINISHING, /* conn_finish: sending what is pending, then lingering */
@@ -68,10 +70,15 @@ enum conn_end {
 struct conn;
 
 struct conn_callbacks {
+    /* Bytes from before TLS, after conn_expect_preamble. True: the preamble is complete, and was
+     * the first `*used` of them; what follows goes the usual way. False: it goes on, and all of
+     * them were taken; or the connection was closed. NULL where none is expected. */
+    bool (*on_preamble)(struct conn *c, const uint8_t *bytes, size_t len, size_t *used);
     /* The handshake is done (never fired without TLS). May be NULL. */
     void (*on_open)(struct conn *c);
     void (*on_read)(struct conn *c, const uint8_t *bytes, size_t len);
-    /* No more will be read. After CLEAN writing is still possible. */
+    /* No more will be read. After CLEAN writing is still possible, and ABRUPT may follow if what
+     * waits can no longer leave. */
     void (*on_end)(struct conn *c, enum conn_end end);
     /* Less than CONN_PENDING_LOW_BYTES wait; fired after more did. */
     void (*on_drain)(struct conn *c);
@@ -86,7 +93,9 @@ struct conn {
     enum conn_state state;
     bool paused;
     bool read_ended;
-    bool above_low; /* on_drain is due once the pending bytes have fallen */
+    bool is_lost;      /* on_end has told so: nothing will leave any more */
+    bool write_failed; /* so that the end which is read next is not taken for a clean one */
+    bool above_low;    /* on_drain is due once the pending bytes have fallen */
     bool fin_sent;
     struct buffer pending; /* waits for `writing` to leave */
     struct buffer writing; /* in the kernel's hands by uv_write */
@@ -106,6 +115,10 @@ void conn_shared_close(struct conn_shared *s);
  * socket that libuv will not take is closed too, and on_closed tells so.) */
 int conn_open(struct conn *c, struct conn_shared *shared, int fd, SSL_CTX *ctx,
               const struct conn_callbacks *callbacks, void *user);
+
+/* Right after conn_open: something in the clear (a proxy's word on its client) comes first. Nothing
+ * can be written before it is complete. */
+void conn_expect_preamble(struct conn *c);
 
 /* Puts other callbacks in (a client's session that becomes an agent's tunnel). */
 void conn_take_over(struct conn *c, const struct conn_callbacks *callbacks, void *user);

@@ -4,11 +4,10 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include <string.h>
-#include <time.h>
 
 #include "proto/base/clock.h"
 #include "relay/admin/console.h"
+#include "relay/admin/moment.h"
 #include "relay/admin/options.h"
 #include "relay/admin/table.h"
 #include "relay/store/audit.h"
@@ -41,27 +40,14 @@ struct arguments {
     bool help;
 };
 
-/* "7d" ago, or a date. */
 static int parse_when(const char *option, const char *text, int64_t now_s, int64_t *when_s,
                       struct error_text *e)
 {
-    static const char *const FORMATS[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"};
-    int64_t seconds = 0;
-
-    if (clock_parse_duration_s(text, &seconds) == 0 && seconds <= now_s) {
-        *when_s = now_s - seconds;
-        return 0;
+    if (moment_parse(text, now_s, true, when_s) != 0) {
+        return error_set(e, ERROR_CONFIG, "--%s must be a time like 7d, or a date like 2026-01-31",
+                         option);
     }
-    for (size_t i = 0; i < sizeof(FORMATS) / sizeof(FORMATS[0]); i++) {
-        struct tm when = {.tm_mday = 0};
-        const char *end = strptime(text, FORMATS[i], &when);
-        if (end != NULL && *end == '\0') {
-            *when_s = (int64_t)timegm(&when);
-            return 0;
-        }
-    }
-    return error_set(e, ERROR_CONFIG, "--%s must be a time like 7d, or a date like 2026-01-31",
-                     option);
+    return 0;
 }
 
 static int read_arguments(int argc, char **argv, struct arguments *a, struct error_text *e)
@@ -121,12 +107,11 @@ static int print_json(const struct arguments *a, struct console *o)
     json_t *list = json_array();
     int rc = list == NULL ? ERROR_NOMEM : audit_list(o->db, &a->filter, collect_json, list, &e);
 
-    if (rc == 0) {
-        (void)json_dumpf(list, stdout, JSON_INDENT(2)); /* console_flush looks at stdout */
-        (void)putchar('\n');
+    if (rc != 0) {
+        json_decref(list);
+        return console_exit(rc, &e);
     }
-    json_decref(list);
-    return rc != 0 ? console_exit(rc, &e) : console_flush(NULL);
+    return console_print_json(list);
 }
 
 static int print_table(const struct arguments *a, struct console *o)

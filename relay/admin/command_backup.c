@@ -46,21 +46,17 @@ static int read_arguments(int argc, char **argv, struct arguments *a, struct err
     return 0;
 }
 
-static void print_done(const struct arguments *a)
+static int print_done(const struct arguments *a)
 {
     struct stat st = {.st_size = 0};
     (void)stat(a->file, &st); /* it was written a moment ago; 0 bytes would be told */
 
     if (a->json) {
-        json_t *object = json_pack("{s:s, s:I}", "file", a->file, "bytes", (json_int_t)st.st_size);
-        if (object != NULL) {
-            (void)json_dumpf(object, stdout, JSON_INDENT(2)); /* console_flush looks at stdout */
-            (void)putchar('\n');
-        }
-        json_decref(object);
-        return;
+        return console_print_json(
+            json_pack("{s:s, s:I}", "file", a->file, "bytes", (json_int_t)st.st_size));
     }
     (void)printf("Backed up to %s (%lld bytes, checked).\n", a->file, (long long)st.st_size);
+    return console_flush(NULL);
 }
 
 int command_backup(int argc, char **argv)
@@ -85,6 +81,5 @@ int command_backup(int argc, char **argv)
     if (rc != 0) {
         return console_exit(rc, &e);
     }
-    print_done(&a);
-    return console_flush(NULL);
+    return print_done(&a);
 }

@@ -17,6 +17,7 @@
 #include "relay/admin/certificate.h"
 #include "relay/admin/file.h"
 #include "relay/admin/console.h"
+#include "relay/admin/draft.h"
 #include "relay/admin/options.h"
 #include "relay/config.h"
 #include "relay/store/database.h"
@@ -43,9 +44,6 @@ static const char *const LOCAL_HOSTS[] = {"localhost", "127.0.0.1", "::1"};
 #define N_LOCAL_HOSTS (sizeof(LOCAL_HOSTS) / sizeof(LOCAL_HOSTS[0]))
 
 #define HOSTS_MAX (OPTIONS_VALUES_MAX + OPTIONS_WORDS_MAX + N_LOCAL_HOSTS)
-
-/* Largest relay.conf written here. */
-#define CONF_BYTES 16384
 
 enum piece { DATABASE, CA, CA_KEY, SERVER, SERVER_KEY, CONF, N_PIECES };
 
@@ -202,80 +200,21 @@ static int check_absent(const struct init *i, struct error_text *e)
     return rc;
 }
 
-static void print_listens(FILE *out, const struct option_list *list)
-{
-    for (size_t k = 0; k < list->n_values; k++) {
-        (void)fprintf(out, "listen = %s\n", list->values[k]);
-    }
-}
-
-/* Everything commented out shows its default. Failures of the stream show when it is closed. */
-static void print_conf(const struct init *i, FILE *out)
-{
-    (void)fprintf(out,
-                  "# Configuration of thinknx-relay, made by \"thinknx-relay init\".\n"
-                  "# Relative paths start in this file's folder. After a change: \"thinknx-relay "
-                  "check\", then SIGHUP.\n"
-                  "\n"
-                  "[relay]\n"
-                  "database = %s\n"
-                  "# What the URLs of keys begin with, and where http:// is redirected to.\n"
-                  "public_url = %s\n"
-                  "# Threads that serve; 0: by the number of cores.\n"
-                  "#workers = 0\n"
-                  "#log_format = logfmt      ; or json\n"
-                  "#log_level = info         ; error, warn, info, debug\n",
-                  NAMES[DATABASE], i->public_url);
-    if (i->runtime_file != NULL) {
-        (void)fprintf(out, "runtime_file = %s\n", i->runtime_file);
-    }
-    (void)fprintf(out, "\n[https]\n");
-    print_listens(out, &i->listen);
-    (void)fprintf(out,
-                  "# May be repeated, in pairs: the right one is chosen by the name the client "
-                  "asks for.\n"
-                  "certificate = %s\n"
-                  "private_key = %s\n"
-                  "\n"
-                  "[http]\n"
-                  "# Only redirects to public_url.\n",
-                  NAMES[SERVER], NAMES[SERVER_KEY]);
-    print_listens(out, &i->http_listen);
-    (void)fprintf(out, "\n[admin]\n"
-                       "# /metrics, /healthz, /readyz\n");
-    print_listens(out, &i->admin_listen);
-    (void)fputs(
-        "\n"
-        "[limits]\n"
-        "#key_rate = 20            ; requests per second and burst of a key without its own\n"
-        "#key_burst = 40\n"
-        "#set_rate = 0             ; commands per second and building; 0: no limit\n"
-        "#set_burst = 10\n"
-        "#refused_rate = 1         ; refused keys per second and client address\n"
-        "#refused_burst = 30\n"
-        "#connections = 10000\n"
-        "#connections_per_address = 1000\n"
-        "#in_flight_per_server = 512\n"
-        "\n"
-        "[timeouts]\n"
-        "#server = 10              ; seconds for a building's answer\n"
-        "#server_fb = 30           ; the same with \"fb\"\n"
-        "#offline_grace = 3        ; a building that reconnects is waited for so long\n",
-        out);
-}
-
 static int write_conf(const struct init *i, struct error_text *e)
 {
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
+    const struct draft draft = {
+        .database = NAMES[DATABASE],
+        .public_url = i->public_url,
+        .runtime_file = i->runtime_file,
+        .certificate = NAMES[SERVER],
+        .private_key = NAMES[SERVER_KEY],
+        .listen = &i->listen,
+        .http_listen = &i->http_listen,
+        .admin_listen = &i->admin_listen,
+    };
+    char *text = draft_format(&draft);
 
-    if (out == NULL) {
-        return error_set(e, ERROR_NOMEM, "no memory");
-    }
-    print_conf(i, out);
-    if (fclose(out) != 0) {
-        free(text);
+    if (text == NULL) {
         return error_set(e, ERROR_NOMEM, "no memory");
     }
     int rc = file_create(i->paths[CONF], 0640, text, e);
@@ -335,15 +274,11 @@ static void undo(const struct init *i)
     }
 }
 
-static void print_json(const struct init *i)
+static int print_json(const struct init *i)
 {
-    json_t *object = json_pack("{s:s, s:s, s:s, s:s}", "config", i->paths[CONF], "public_url",
-                               i->public_url, "ca", i->paths[CA], "ca_sha256", i->fingerprint);
-    if (object != NULL) {
-        (void)json_dumpf(object, stdout, JSON_INDENT(2)); /* console_flush looks at stdout */
-        (void)putchar('\n');
-    }
-    json_decref(object);
+    return console_print_json(json_pack("{s:s, s:s, s:s, s:s}", "config", i->paths[CONF],
+                                        "public_url", i->public_url, "ca", i->paths[CA],
+                                        "ca_sha256", i->fingerprint));
 }
 
 static void print_text(const struct init *i)
@@ -431,9 +366,8 @@ int command_init(int argc, char **argv)
         return console_exit(rc, &e);
     }
     if (i.json) {
-        print_json(&i);
-    } else {
-        print_text(&i);
+        return print_json(&i);
     }
+    print_text(&i);
     return console_flush(NULL);
 }

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/base/clock.h"
 #include "relay/admin/console.h"
+#include "relay/admin/moment.h"
 #include "relay/admin/options.h"
 #include "relay/admin/table.h"
 #include "relay/store/describe.h"
@@ -63,28 +63,6 @@ struct arguments {
     bool help;
     const char *object; /* SERIAL or ID; NULL = none given */
 };
-
-/* Seconds of "30d" from now, or of a date. */
-static int parse_expires(const char *text, int64_t now_s, int64_t *expires_s, struct error_text *e)
-{
-    static const char *const FORMATS[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"};
-    int64_t seconds = 0;
-
-    if (clock_parse_duration_s(text, &seconds) == 0 && seconds <= INT32_MAX * INT64_C(10)) {
-        *expires_s = now_s + seconds;
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof(FORMATS) / sizeof(FORMATS[0]); i++) {
-        struct tm when = {.tm_mday = 0};
-        const char *end = strptime(text, FORMATS[i], &when);
-        if (end != NULL && *end == '\0') {
-            *expires_s = (int64_t)timegm(&when);
-            return 0;
-        }
-    }
-    return error_set(e, ERROR_CONFIG,
-                     "--expires must be a time like 30d, or a date like 2026-12-31");
-}
 
 /* "a,b" and "c" as ["a","b","c"]. */
 static json_t *array_of(const struct option_list *list)
@@ -168,8 +146,10 @@ static int key_enable(const struct arguments *a, struct console *o)
     if (a->rate != 0 && a->burst == 0) {
         settings.rate.burst = 2 * a->rate;
     }
-    if (a->expires != NULL) {
-        rc = parse_expires(a->expires, o->actor.now_s, &settings.expires_at_s, &e);
+    if (a->expires != NULL &&
+        moment_parse(a->expires, o->actor.now_s, false, &settings.expires_at_s) != 0) {
+        rc = error_set(&e, ERROR_CONFIG,
+                       "--expires must be a time like 30d, or a date like 2026-12-31");
     }
     if (rc == 0) {
         rc = build_scope(a, &scope, &e);
@@ -271,12 +251,11 @@ static int list_json(const struct arguments *a, struct console *o)
     int rc = list == NULL ? ERROR_NOMEM
                           : keys_list(o->db, a->object, o->actor.now_s, collect_json, list, &e);
 
-    if (rc == 0) {
-        (void)json_dumpf(list, stdout, JSON_INDENT(2)); /* console_flush looks at stdout */
-        (void)putchar('\n');
+    if (rc != 0) {
+        json_decref(list);
+        return console_exit(rc, &e);
     }
-    json_decref(list);
-    return rc != 0 ? console_exit(rc, &e) : console_flush(NULL);
+    return console_print_json(list);
 }
 
 static int key_list(const struct arguments *a, struct console *o)

@@ -8,10 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/secret.h"
-#include "relay/admin/certificate.h"
-#include "relay/admin/file.h"
 #include "relay/admin/console.h"
+#include "relay/admin/kit.h"
 #include "relay/admin/options.h"
 #include "relay/admin/table.h"
 #include "relay/store/describe.h"
@@ -42,14 +40,8 @@ static const char HELP[] =
     "A serial has 1 to 64 letters, digits, \".\", \"_\" and \"-\"; its case matters.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.\n";
 
-/* Largest agent.conf printed here. */
-#define AGENT_CONF_BYTES 4096
-
 #define RATE_MAX   1000000
 #define RATE_UNSET UINT32_MAX
-
-/* "wss://" instead of "https://", and a port if there was none. */
-#define AGENT_URL_BYTES (CONFIG_URL_BYTES + 8)
 
 struct arguments {
     const char *config;
@@ -64,118 +56,6 @@ struct arguments {
     const char *verb;
     const char *serial; /* NULL = none given */
 };
-
-/* What the installer of an agent needs. */
-struct kit {
-    const char *serial;
-    struct credential token;
-    char url[AGENT_URL_BYTES];
-    char *ca;                                        /* PEM, owned; NULL = a public one */
-    char fingerprint[CERTIFICATE_FINGERPRINT_BYTES]; /* of the CA */
-};
-
-/* The kit of an agent */
-
-static void find_ca(const struct relay_config *c, struct kit *kit)
-{
-    char folder[FILE_PATH_BYTES];
-    char path[FILE_PATH_BYTES];
-    struct error_text ignored;
-
-    if (c->certificates.n_values == 0 || file_folder(c->path, folder, &ignored) != 0 ||
-        file_join(folder, "ca.pem", path, &ignored) != 0) {
-        return;
-    }
-    /* Fails where the certificate is not from our own CA: then the agent needs none. */
-    (void)certificate_find_ca(path, c->certificates.values[0], &kit->ca, kit->fingerprint);
-}
-
-static void kit_init(const struct relay_config *c, const char *serial, struct kit *kit)
-{
-    const char *authority = c->public_url + sizeof("https://") - 1;
-    const char *colon = strrchr(authority, ':');
-    bool has_port = colon != NULL && strchr(colon, ']') == NULL;
-
-    *kit = (struct kit){.serial = serial};
-    (void)snprintf(kit->url, sizeof(kit->url), "wss://%s%s", authority, has_port ? "" : ":443");
-    find_ca(c, kit);
-}
-
-static void kit_close(struct kit *kit)
-{
-    credential_cleanse(&kit->token);
-    free(kit->ca);
-}
-
-static int format_agent_conf(const struct kit *kit, char text[AGENT_CONF_BYTES],
-                             struct error_text *e)
-{
-    int n = snprintf(
-        text, AGENT_CONF_BYTES,
-        "# Configuration of thinknx-agent for server %s.\n"
-        "[relay]\n"
-        "url = %s\n"
-        "serial = %s\n"
-        "token_file = agent.token\n"
-        "%s%s%s%s"
-        "\n"
-        "[server]\n"
-        "# Address and credentials of the Thinknx server, as seen from here.\n"
-        "url = http://127.0.0.1:5051\n"
-        "auth = none              ; digest, basic or query want user and password\n"
-        "#user = service\n"
-        "#password_file = password\n",
-        kit->serial, kit->url, kit->serial, kit->ca == NULL ? "" : "ca_file = ca.pem\n",
-        kit->ca == NULL ? "" : "# SHA-256 of ca.pem: ", kit->ca == NULL ? "" : kit->fingerprint,
-        kit->ca == NULL ? "" : "\n");
-    return n < 0 || n >= AGENT_CONF_BYTES ? error_set(e, ERROR_INTERNAL, "agent.conf is too long")
-                                          : 0;
-}
-
-struct kit_paths {
-    char conf[FILE_PATH_BYTES];
-    char token[FILE_PATH_BYTES];
-    char ca[FILE_PATH_BYTES];
-};
-
-/* Before anything is changed: so that a token is not made and then cannot be kept. */
-static int prepare_folder(const char *folder, bool has_ca, struct kit_paths *paths,
-                          struct error_text *e)
-{
-    int rc = file_make_folder(folder, e);
-    if (rc == 0) {
-        rc = file_join(folder, "agent.conf", paths->conf, e);
-    }
-    if (rc == 0) {
-        rc = file_join(folder, "agent.token", paths->token, e);
-    }
-    if (rc == 0) {
-        rc = file_join(folder, "ca.pem", paths->ca, e);
-    }
-    if (rc == 0) {
-        rc = file_check_absent(paths->conf, e);
-    }
-    if (rc == 0) {
-        rc = file_check_absent(paths->token, e);
-    }
-    if (rc == 0 && has_ca) {
-        rc = file_check_absent(paths->ca, e);
-    }
-    return rc;
-}
-
-static int write_kit(const struct kit *kit, const char *conf, const struct kit_paths *paths,
-                     struct error_text *e)
-{
-    int rc = secret_write_file(paths->token, kit->token.text, e);
-    if (rc == 0) {
-        rc = file_create(paths->conf, 0640, conf, e);
-    }
-    if (rc == 0 && kit->ca != NULL) {
-        rc = file_create(paths->ca, 0644, kit->ca, e);
-    }
-    return rc;
-}
 
 static int print_kit_json(const struct kit *kit, const char *conf, struct error_text *e)
 {
@@ -201,7 +81,7 @@ static void print_kit(const struct kit *kit, const char *conf, const char *folde
                      kit->serial, kit->ca == NULL ? "" : " and ca.pem", folder);
         return;
     }
-    (void)printf("Server %s was added. Its agent needs these files, in one folder:\n"
+    (void)printf("The agent of server %s needs these files, in one folder:\n"
                  "\n---- agent.token (mode 600; shown only now)\n%s\n"
                  "\n---- agent.conf\n%s",
                  kit->serial, kit->token.text, conf);
@@ -214,12 +94,12 @@ static void print_kit(const struct kit *kit, const char *conf, const char *folde
 static int deliver_kit(const struct arguments *a, const struct kit *kit,
                        const struct kit_paths *paths)
 {
-    char conf[AGENT_CONF_BYTES];
+    char conf[KIT_CONF_BYTES];
     struct error_text e = {""};
-    int rc = format_agent_conf(kit, conf, &e);
+    int rc = kit_format_conf(kit, conf, &e);
 
     if (rc == 0 && a->out != NULL) {
-        rc = write_kit(kit, conf, paths, &e);
+        rc = kit_write(kit, conf, paths, &e);
     }
     if (rc == 0 && a->json) {
         rc = print_kit_json(kit, conf, &e);
@@ -279,7 +159,7 @@ static int with_kit(const struct arguments *a, struct console *o, make_token mak
     struct kit kit;
 
     kit_init(&o->config, a->serial, &kit);
-    int rc = a->out == NULL ? 0 : prepare_folder(a->out, kit.ca != NULL, &paths, &e);
+    int rc = a->out == NULL ? 0 : kit_prepare_folder(&kit, a->out, &paths, &e);
     if (rc == 0) {
         rc = make(a, o, &kit, &e);
     }
@@ -315,14 +195,6 @@ static void collect_row(void *user, const struct server *server)
     table_add(t, server->name);
 }
 
-static int print_json(json_t *value)
-{
-    (void)json_dumpf(value, stdout, JSON_INDENT(2)); /* console_flush looks at stdout */
-    (void)putchar('\n');
-    json_decref(value);
-    return console_flush(NULL);
-}
-
 static int list_json(struct console *o)
 {
     struct error_text e = {"no memory"};
@@ -334,7 +206,7 @@ static int list_json(struct console *o)
         json_decref(list);
         return console_exit(rc, &e);
     }
-    return print_json(list);
+    return console_print_json(list);
 }
 
 static int server_list(const struct arguments *a, struct console *o)
@@ -383,9 +255,7 @@ static int server_show(const struct arguments *a, struct console *o)
         return console_exit(rc, &e);
     }
     if (a->json) {
-        json_t *object = describe_server(&server);
-        (void)error_set(&e, ERROR_NOMEM, "no memory");
-        return object == NULL ? console_exit(ERROR_NOMEM, &e) : print_json(object);
+        return console_print_json(describe_server(&server));
     }
     print_server(&server);
     return console_flush(NULL);
@@ -449,9 +319,7 @@ static int server_remove(const struct arguments *a, struct console *o)
         return console_exit(rc, &e);
     }
     if (a->json) {
-        json_t *object = json_pack("{s:s, s:s}", "serial", a->serial, "state", "removed");
-        (void)error_set(&e, ERROR_NOMEM, "no memory");
-        return object == NULL ? console_exit(ERROR_NOMEM, &e) : print_json(object);
+        return console_print_json(json_pack("{s:s, s:s}", "serial", a->serial, "state", "removed"));
     }
     (void)printf("Server %s was removed, with its keys.\n", a->serial);
     return console_flush(NULL);

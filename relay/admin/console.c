@@ -78,6 +78,21 @@ int console_usage(const char *command, const struct error_text *e)
     return 2;
 }
 
+int console_print_json(json_t *value)
+{
+    const struct error_text e = {"no memory"};
+
+    if (value == NULL) {
+        return console_exit(ERROR_NOMEM, &e);
+    }
+    int failed = json_dumpf(value, stdout, JSON_INDENT(2));
+    json_decref(value);
+    if (failed == 0) {
+        (void)putchar('\n'); /* console_flush looks at stdout */
+    }
+    return console_flush(NULL);
+}
+
 int console_flush(const char *lost)
 {
     if (fflush(stdout) == 0 && ferror(stdout) == 0) {

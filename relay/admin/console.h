@@ -3,6 +3,7 @@
 #ifndef RELAY_ADMIN_CONSOLE_H
 #define RELAY_ADMIN_CONSOLE_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "proto/base/error.h"
@@ -30,6 +31,9 @@ int console_exit(int rc, const struct error_text *e);
 
 /* The same for a wrong use of the command: the sentence, and where to find help. Returns 2. */
 int console_usage(const char *command, const struct error_text *e);
+
+/* Prints the value (takes it; NULL is "no memory") and flushes. Returns the exit code. */
+int console_print_json(json_t *value);
 
 /* 0, or 1 with a sentence if something could not be written to stdout (a full disk, a closed
  * pipe). To be called when all is printed. `lost` says what that means, may be NULL. */

@@ -159,7 +159,7 @@ static bool scope_ok(const struct session *s, const struct directory_key *key)
         .is_post = r->method == REQUEST_POST,
         .content_type = request_field(r, "Content-Type"),
         .body = {(const char *)buffer_bytes(&r->body), r->body.len},
-        .client = (const struct sockaddr *)&s->address,
+        .client = &s->address.any,
     };
     return scope_allows(key->scope, &asked);
 }

@@ -97,7 +97,8 @@ static bool turn_one_away(struct listener *l)
     return fd >= 0;
 }
 
-/* The caps, before anything has been spent on the connection. */
+/* The caps, before anything has been spent on the connection. `peer` is NULL for a trusted proxy,
+ * whose clients are counted instead. */
 static bool within_limits(struct listener *l, const struct peer_address *peer)
 {
     struct worker *w = l->worker;
@@ -106,7 +107,7 @@ static bool within_limits(struct listener *l, const struct peer_address *peer)
         atomic_fetch_sub(&relay->n_connections, 1);
         return false;
     }
-    if (!peers_connect(relay->peers, peer, w->settings.connections_per_address)) {
+    if (peer != NULL && !peers_connect(relay->peers, peer, w->settings.connections_per_address)) {
         atomic_fetch_sub(&relay->n_connections, 1);
         return false;
     }
@@ -120,14 +121,16 @@ static void take(struct listener *l, int fd, const struct sockaddr_storage *addr
         admin_accept(w, fd);
         return;
     }
-    struct peer_address peer = peers_address((const struct sockaddr *)address);
+    const struct sockaddr *from = (const struct sockaddr *)address;
+    struct peer_address peer = peers_address(from);
+    const struct peer_address *counted = proxy_is_trusted(&w->settings.proxy, from) ? NULL : &peer;
     metrics_add(&w->metrics.connections_accepted, 1);
-    if (!within_limits(l, &peer)) {
+    if (!within_limits(l, counted)) {
         metrics_add(&w->metrics.connections_dropped, 1);
         close(fd);
         return;
     }
-    (void)session_open(w, fd, address, &peer, l->kind == LISTENER_HTTPS,
+    (void)session_open(w, fd, from, counted, l->kind == LISTENER_HTTPS,
                        l->kind == LISTENER_REDIRECT);
 }
 

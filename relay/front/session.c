@@ -12,9 +12,6 @@
  * own. Every way out ends in conn_close or conn_finish, and then in on_closed. */
 #include "relay/front/session.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +23,7 @@
 #include "relay/front/admission.h"
 #include "relay/front/exchange.h"
 #include "relay/front/redirect.h"
+#include "relay/front/sender.h"
 #include "relay/tunnel/tunnel.h"
 #include "relay/worker.h"
 
@@ -104,6 +102,7 @@ static int begin_request(struct session *s)
     s->serial[0] = '\0';
     s->admitted = false;
     s->forward_path = (struct span){NULL, 0};
+    sender_begin_request(s);
     memset(&s->result, 0, sizeof(s->result));
     s->n_requests++;
     s->state = SESSION_HEAD;
@@ -250,6 +249,7 @@ static bool admit(struct session *s)
         return true;
     }
     s->admitted = true;
+    sender_find_client(s);
     return s->is_redirect ? redirect_answer(s) : admission_admit(s);
 }
 
@@ -310,7 +310,7 @@ static void forget(struct session *s)
     wheel_cancel(&s->deadline);
     list_remove(&s->node);
     list_remove(&s->ready);
-    peers_disconnect(w->relay->peers, &s->peer);
+    sender_forget(s);
     metrics_subtract(&w->metrics.sessions_open, 1);
     give_request(s);
     buffer_close(&s->rest);
@@ -383,6 +383,22 @@ void session_process_ready(struct worker *w)
 
 /* ---- the connection ---- */
 
+static bool on_preamble(struct conn *c, const uint8_t *bytes, size_t len, size_t *used)
+{
+    struct session *s = c->user;
+    switch (sender_read_header(s, bytes, len, used)) {
+    case PROXY_MORE: return false;
+    case PROXY_COMPLETE: break;
+    case PROXY_BAD:
+    default: session_lost(s); return false;
+    }
+    if (!s->is_tls) {
+        s->state = SESSION_IDLE;
+        set_deadline(s, s->worker->settings.head_ms);
+    }
+    return true;
+}
+
 static void on_open(struct conn *c)
 {
     struct session *s = c->user;
@@ -436,6 +452,7 @@ static void on_closed(struct conn *c)
 }
 
 static const struct conn_callbacks callbacks = {
+    .on_preamble = on_preamble,
     .on_open = on_open,
     .on_read = on_read,
     .on_end = on_end,
@@ -455,7 +472,7 @@ static void on_deadline(struct wheel_timer *t)
     session_lost(s);
 }
 
-int session_open(struct worker *w, int fd, const struct sockaddr_storage *address,
+int session_open(struct worker *w, int fd, const struct sockaddr *address,
                  const struct peer_address *peer, bool is_tls, bool is_redirect)
 {
     struct session *s = calloc(1, sizeof(*s));
@@ -467,10 +484,9 @@ int session_open(struct worker *w, int fd, const struct sockaddr_storage *addres
     s->worker = w;
     s->is_tls = is_tls;
     s->is_redirect = is_redirect;
-    s->peer = *peer;
-    s->address = *address;
     s->conn = c;
-    s->state = is_tls ? SESSION_HANDSHAKE : SESSION_IDLE;
+    bool has_header = sender_init(s, address, peer);
+    s->state = is_tls || has_header ? SESSION_HANDSHAKE : SESSION_IDLE;
     buffer_init(&s->rest, SESSION_REST_BYTES_MAX);
     wheel_timer_init(&s->deadline, on_deadline);
     list_init(&s->ready);
@@ -480,14 +496,19 @@ int session_open(struct worker *w, int fd, const struct sockaddr_storage *addres
         list_remove(&s->node);
         goto fail;
     }
-    set_deadline(s, is_tls ? w->settings.handshake_ms : w->settings.head_ms);
+    if (has_header) {
+        conn_expect_preamble(c);
+    }
+    set_deadline(s, s->state == SESSION_HANDSHAKE ? w->settings.handshake_ms : w->settings.head_ms);
     metrics_add(&w->metrics.sessions_open, 1);
     return 0;
 
 fail:
     free(c);
     free(s);
-    peers_disconnect(w->relay->peers, peer);
+    if (peer != NULL) {
+        peers_disconnect(w->relay->peers, peer);
+    }
     atomic_fetch_sub(&w->relay->n_connections, 1);
     return ERROR_NOMEM;
 }
@@ -516,20 +537,4 @@ void session_retire(struct session *s)
 void session_kill(struct session *s)
 {
     session_lost(s);
-}
-
-void session_format_address(const struct session *s, char text[SESSION_ADDRESS_BYTES])
-{
-    char host[INET6_ADDRSTRLEN] = "?";
-    if (s->address.ss_family == AF_INET6) {
-        struct sockaddr_in6 in6;
-        memcpy(&in6, &s->address, sizeof(in6));
-        (void)inet_ntop(AF_INET6, &in6.sin6_addr, host, sizeof(host));
-        (void)snprintf(text, SESSION_ADDRESS_BYTES, "[%s]:%u", host, ntohs(in6.sin6_port));
-        return;
-    }
-    struct sockaddr_in in;
-    memcpy(&in, &s->address, sizeof(in));
-    (void)inet_ntop(AF_INET, &in.sin_addr, host, sizeof(host));
-    (void)snprintf(text, SESSION_ADDRESS_BYTES, "%s:%u", host, ntohs(in.sin_port));
 }

@@ -17,6 +17,7 @@
 #include "proto/io/wheel.h"
 #include "relay/front/answer.h"
 #include "relay/front/peers.h"
+#include "relay/front/proxy.h"
 
 /* Requests on one connection; the last is answered with Connection: close. */
 #define SESSION_REQUESTS_MAX 10000
@@ -33,7 +34,7 @@ struct exchange;
 struct listener;
 
 enum session_state {
-    SESSION_HANDSHAKE, /* TLS */
+    SESSION_HANDSHAKE, /* TLS, and a proxy's header before it */
     SESSION_IDLE,      /* not a byte of the next request has come */
     SESSION_HEAD,
     SESSION_BODY,
@@ -64,8 +65,13 @@ struct session {
     bool input_ended; /* the client has closed its half */
     bool close_after; /* no request after this one */
     bool admitted;
-    struct peer_address peer; /* counted */
-    struct sockaddr_storage address;
+    bool is_counted;             /* for `counted`, in relay->peers */
+    bool is_forwarded;           /* a trusted proxy's: its requests say whose they are */
+    struct peer_address counted; /* whom the connection is counted for */
+    union proxy_address sender;  /* who sends on this connection; of PROXY the client it named */
+    /* Of the current request. */
+    union proxy_address address;
+    struct peer_address peer;
     struct list node;  /* worker->sessions */
     struct list ready; /* worker->ready_sessions: has `rest` to look at */
     struct wheel_timer deadline;
@@ -84,9 +90,10 @@ struct session {
     struct session_result result;
 };
 
-/* Takes an accepted socket, which is counted for `peer`. Frees itself when it is closed. On
- * failure the socket is closed, and the count given back. */
-int session_open(struct worker *w, int fd, const struct sockaddr_storage *address,
+/* Takes an accepted socket, which is counted for `peer`; NULL: it is a trusted proxy's, counted
+ * when it has said for whom it is. Frees itself when it is closed. On failure the socket is closed,
+ * and the count given back. */
+int session_open(struct worker *w, int fd, const struct sockaddr *address,
                  const struct peer_address *peer, bool is_tls, bool is_redirect);
 
 /* The relay's own answer as the final one of the current request. */
@@ -123,7 +130,8 @@ void session_retire(struct session *s);
 /* At the end of the process: ends now. */
 void session_kill(struct session *s);
 
-/* "192.0.2.1:4711", "[2001:db8::1]:4711". */
+/* Of the current request's client: "192.0.2.1:4711", "[2001:db8::1]:4711"; "unknown" if a proxy
+ * could not say. */
 void session_format_address(const struct session *s, char text[SESSION_ADDRESS_BYTES]);
 
 #endif

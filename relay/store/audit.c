@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "relay/store/credential.h"
+#include "relay/store/value.h"
 
 static const char INSERT[] =
     "INSERT INTO audit (at, who, what, object, refused, detail) VALUES (?, ?, ?, ?, ?, ?)";
@@ -46,12 +47,12 @@ int audit_add(struct database *db, const struct audit_row *row, struct error_tex
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, row->at_s);
-    database_bind_text(statement, 2, span_of(row->who));
-    database_bind_text(statement, 3, span_of(row->what));
-    database_bind_text(statement, 4, span_of(row->object));
-    database_bind_int(statement, 5, row->refused ? 1 : 0);
-    database_bind_text(statement, 6, span_of(row->detail));
+    value_bind_int(statement, 1, row->at_s);
+    value_bind_text(statement, 2, span_of(row->who));
+    value_bind_text(statement, 3, span_of(row->what));
+    value_bind_text(statement, 4, span_of(row->object));
+    value_bind_int(statement, 5, row->refused ? 1 : 0);
+    value_bind_text(statement, 6, span_of(row->detail));
     return database_run(db, statement, e);
 }
 
@@ -92,11 +93,11 @@ static void read_row(sqlite3_stmt *statement, struct audit_row *row)
 {
     row->id = sqlite3_column_int64(statement, 0);
     row->at_s = sqlite3_column_int64(statement, 1);
-    database_copy_text(statement, 2, row->who, sizeof(row->who));
-    database_copy_text(statement, 3, row->what, sizeof(row->what));
-    database_copy_text(statement, 4, row->object, sizeof(row->object));
+    value_copy_text(statement, 2, row->who, sizeof(row->who));
+    value_copy_text(statement, 3, row->what, sizeof(row->what));
+    value_copy_text(statement, 4, row->object, sizeof(row->object));
     row->refused = sqlite3_column_int(statement, 5) != 0;
-    database_copy_text(statement, 6, row->detail, sizeof(row->detail));
+    value_copy_text(statement, 6, row->detail, sizeof(row->detail));
 }
 
 int audit_list(struct database *db, const struct audit_filter *filter,
@@ -111,13 +112,13 @@ int audit_list(struct database *db, const struct audit_filter *filter,
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, filter->since_s);
-    database_bind_int(statement, 2, filter->until_s);
-    database_bind_text(statement, 3, span_of(filter->who));
-    database_bind_text(statement, 4, span_of(filter->what));
-    database_bind_text(statement, 5, span_of(filter->object));
-    database_bind_int(statement, 6, filter->refused_only ? 1 : 0);
-    database_bind_int(statement, 7, filter->n_max == 0 ? -1 : (int64_t)filter->n_max);
+    value_bind_int(statement, 1, filter->since_s);
+    value_bind_int(statement, 2, filter->until_s);
+    value_bind_text(statement, 3, span_of(filter->who));
+    value_bind_text(statement, 4, span_of(filter->what));
+    value_bind_text(statement, 5, span_of(filter->object));
+    value_bind_int(statement, 6, filter->refused_only ? 1 : 0);
+    value_bind_int(statement, 7, filter->n_max == 0 ? -1 : (int64_t)filter->n_max);
     rc = database_step(db, statement, &more, e);
     while (rc == 0 && more) {
         read_row(statement, &row);
@@ -138,8 +139,8 @@ int audit_count(struct database *db, const char *who, int64_t since_s, int64_t *
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, since_s);
-    database_bind_text(statement, 2, span_of(who));
+    value_bind_int(statement, 1, since_s);
+    value_bind_text(statement, 2, span_of(who));
     rc = database_step(db, statement, &row, e);
     if (rc == 0) {
         *n = sqlite3_column_int64(statement, 0);
@@ -157,8 +158,8 @@ int audit_prune(struct database *db, int64_t before_s, uint32_t n_max, int64_t *
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, before_s);
-    database_bind_int(statement, 2, n_max);
+    value_bind_int(statement, 1, before_s);
+    value_bind_int(statement, 2, n_max);
     rc = database_run(db, statement, e);
     if (rc == 0) {
         *n = database_n_changed(db);

@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include "proto/base/error.h"
-#include "proto/base/span.h"
 
 /* How long a writer waits for another process's transaction. */
 #define DATABASE_BUSY_MS 5000
@@ -64,18 +63,6 @@ int database_end(struct database *db, int rc, struct error_text *e);
 int64_t database_last_id(struct database *db);
 /* Rows that the last statement changed. */
 int64_t database_n_changed(struct database *db);
-
-/* Text of a column; empty for NULL. Borrowed until the next step. */
-struct span database_text(sqlite3_stmt *statement, int column);
-/* Copies a text column, cut to `cap` with its NUL. */
-void database_copy_text(sqlite3_stmt *statement, int column, char *text, size_t cap);
-/* True if the column is a BLOB of exactly `len` bytes, which are copied. */
-bool database_copy_blob(sqlite3_stmt *statement, int column, void *bytes, size_t len);
-
-/* Binds; a failure (no memory) shows when the statement is run. `text` is borrowed until then. */
-void database_bind_text(sqlite3_stmt *statement, int i, struct span text);
-void database_bind_blob(sqlite3_stmt *statement, int i, const void *bytes, size_t len);
-void database_bind_int(sqlite3_stmt *statement, int i, int64_t value);
 
 /* Copies a consistent state into a new file of mode 0600, while others go on writing; the copy is
  * checked. ERROR_EXISTS, ERROR_IO, ERROR_NOMEM; on failure no file is left. */

@@ -8,6 +8,7 @@
 
 #include "relay/store/scope.h"
 #include "relay/store/servers.h"
+#include "relay/store/value.h"
 
 static const char INSERT[] =
     "INSERT INTO keys (server_id, hash, label, rate, burst, scope, expires_at, created_at,"
@@ -128,15 +129,15 @@ static int insert(struct database *db, int64_t server_id, const struct key_setti
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, server_id);
-    database_bind_blob(statement, 2, made->key.hash, sizeof(made->key.hash));
-    database_bind_text(statement, 3, span_of(settings->label));
-    database_bind_int(statement, 4, settings->rate.per_s);
-    database_bind_int(statement, 5, settings->rate.burst);
-    database_bind_text(statement, 6, settings->scope);
-    database_bind_int(statement, 7, settings->expires_at_s);
-    database_bind_int(statement, 8, by->now_s);
-    database_bind_text(statement, 9, span_of(by->who));
+    value_bind_int(statement, 1, server_id);
+    value_bind_blob(statement, 2, made->key.hash, sizeof(made->key.hash));
+    value_bind_text(statement, 3, span_of(settings->label));
+    value_bind_int(statement, 4, settings->rate.per_s);
+    value_bind_int(statement, 5, settings->rate.burst);
+    value_bind_text(statement, 6, settings->scope);
+    value_bind_int(statement, 7, settings->expires_at_s);
+    value_bind_int(statement, 8, by->now_s);
+    value_bind_text(statement, 9, span_of(by->who));
     rc = database_run(db, statement, e);
     if (rc == 0) {
         made->id = database_last_id(db);
@@ -205,7 +206,7 @@ static void read_key(sqlite3_stmt *statement, int64_t now_s, struct key *key)
         .id = sqlite3_column_int64(statement, 0),
         .rate = {.per_s = (uint32_t)sqlite3_column_int64(statement, 3),
                  .burst = (uint32_t)sqlite3_column_int64(statement, 4)},
-        .scope = database_text(statement, 5),
+        .scope = value_text(statement, 5),
         .expires_at_s = sqlite3_column_int64(statement, 6),
         .created_at_s = sqlite3_column_int64(statement, 7),
         .rotated_at_s = sqlite3_column_int64(statement, 9),
@@ -213,9 +214,9 @@ static void read_key(sqlite3_stmt *statement, int64_t now_s, struct key *key)
         .revoked_at_s = sqlite3_column_int64(statement, 11),
         .last_used_at_s = sqlite3_column_int64(statement, 12),
     };
-    database_copy_text(statement, 1, key->serial, sizeof(key->serial));
-    database_copy_text(statement, 2, key->label, sizeof(key->label));
-    database_copy_text(statement, 8, key->created_by, sizeof(key->created_by));
+    value_copy_text(statement, 1, key->serial, sizeof(key->serial));
+    value_copy_text(statement, 2, key->label, sizeof(key->label));
+    value_copy_text(statement, 8, key->created_by, sizeof(key->created_by));
     key->state = state_of(key, now_s);
 }
 
@@ -230,7 +231,7 @@ static int find(struct database *db, int64_t id, int64_t now_s, struct key *key,
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, id);
+    value_bind_int(statement, 1, id);
     rc = database_step(db, statement, &found, e);
     if (rc == 0 && found) {
         read_key(statement, now_s, key);
@@ -252,10 +253,10 @@ static int insert_successor(struct database *db, int64_t id, const struct audit_
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, id);
-    database_bind_blob(statement, 2, made->key.hash, sizeof(made->key.hash));
-    database_bind_int(statement, 3, by->now_s);
-    database_bind_text(statement, 4, span_of(by->who));
+    value_bind_int(statement, 1, id);
+    value_bind_blob(statement, 2, made->key.hash, sizeof(made->key.hash));
+    value_bind_int(statement, 3, by->now_s);
+    value_bind_text(statement, 4, span_of(by->who));
     rc = database_run(db, statement, e);
     if (rc == 0) {
         made->id = database_last_id(db);
@@ -272,10 +273,10 @@ static int mark_rotated(struct database *db, int64_t id, int64_t successor, int6
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, id);
-    database_bind_int(statement, 2, now_s);
-    database_bind_int(statement, 3, successor);
-    database_bind_int(statement, 4, now_s + overlap_s);
+    value_bind_int(statement, 1, id);
+    value_bind_int(statement, 2, now_s);
+    value_bind_int(statement, 3, successor);
+    value_bind_int(statement, 4, now_s + overlap_s);
     return database_run(db, statement, e);
 }
 
@@ -359,8 +360,8 @@ static int revoke(struct database *db, const struct key *key, const char *serial
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, key->id);
-    database_bind_int(statement, 2, now_s);
+    value_bind_int(statement, 1, key->id);
+    value_bind_int(statement, 2, now_s);
     return database_run(db, statement, e);
 }
 
@@ -396,7 +397,7 @@ static int prepare_list(struct database *db, const char *serial, sqlite3_stmt **
         rc = database_prepare(db, SELECT_OF_SERVER, statement, e);
     }
     if (rc == 0) {
-        database_bind_int(*statement, 1, server_id);
+        value_bind_int(*statement, 1, server_id);
     }
     return rc;
 }
@@ -432,8 +433,8 @@ int keys_count_since(struct database *db, int64_t server_id, int64_t since_s, in
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, server_id);
-    database_bind_int(statement, 2, since_s);
+    value_bind_int(statement, 1, server_id);
+    value_bind_int(statement, 2, since_s);
     rc = database_step(db, statement, &found, e);
     if (rc == 0) {
         *n = sqlite3_column_int64(statement, 0);
@@ -450,7 +451,7 @@ int keys_note_use(struct database *db, int64_t id, int64_t used_at_s, struct err
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, id);
-    database_bind_int(statement, 2, used_at_s);
+    value_bind_int(statement, 1, id);
+    value_bind_int(statement, 2, used_at_s);
     return database_run(db, statement, e);
 }

@@ -13,6 +13,7 @@
 #include "relay/store/directory_write.h"
 #include "relay/store/keys.h"
 #include "relay/store/migrations.h"
+#include "relay/store/value.h"
 
 /* Keys that expired longer ago are not read: nobody sets a clock back further by mistake. */
 #define EXPIRED_KEEP_S (24 * 3600)
@@ -41,8 +42,8 @@ static void read_server(sqlite3_stmt *row, struct directory_server *server)
         .command_rate = {.per_s = (uint32_t)sqlite3_column_int64(row, 5),
                          .burst = (uint32_t)sqlite3_column_int64(row, 6)},
     };
-    database_copy_text(row, 1, server->serial, sizeof(server->serial));
-    if (!database_copy_blob(row, 2, server->token_hash, sizeof(server->token_hash))) {
+    value_copy_text(row, 1, server->serial, sizeof(server->serial));
+    if (!value_copy_blob(row, 2, server->token_hash, sizeof(server->token_hash))) {
         server->enabled = false; /* the table's own check was got around */
     }
 }
@@ -82,8 +83,8 @@ static int put_key(struct refresh *r, sqlite3_stmt *row, struct error_text *e)
     uint8_t hash[DIRECTORY_HASH_BYTES];
     int rc = ERROR_SYNTAX;
 
-    if (database_copy_blob(row, 2, hash, sizeof(hash))) {
-        rc = directory_put_key(r->directory, &key, hash, database_text(row, 5), e);
+    if (value_copy_blob(row, 2, hash, sizeof(hash))) {
+        rc = directory_put_key(r->directory, &key, hash, value_text(row, 5), e);
     } else {
         (void)error_set(e, rc, "its hash is damaged");
     }
@@ -164,7 +165,7 @@ static int put_all(struct refresh *r, int64_t now_s, struct error_text *e)
         rc = database_prepare(r->db, ALL_KEYS, &statement, e);
     }
     if (rc == 0) {
-        database_bind_int(statement, 1, now_s - EXPIRED_KEEP_S);
+        value_bind_int(statement, 1, now_s - EXPIRED_KEEP_S);
         rc = put_rows(r, statement, put_key, &n, e);
     }
     return rc;
@@ -195,7 +196,7 @@ static int put_changed_server(struct refresh *r, int64_t id, struct error_text *
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, id);
+    value_bind_int(statement, 1, id);
     rc = put_rows(r, statement, put_server, &n, e);
     if (rc == 0 && n == 0 && directory_remove_server(r->directory, id)) {
         r->on_server(r->user, id);
@@ -212,7 +213,7 @@ static int put_changed_key(struct refresh *r, int64_t id, struct error_text *e)
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, id);
+    value_bind_int(statement, 1, id);
     rc = put_rows(r, statement, put_key, &n, e);
     if (rc == 0 && n == 0) {
         (void)directory_remove_key(r->directory, id);
@@ -237,7 +238,7 @@ static int catch_up(struct refresh *r, int64_t newest, struct error_text *e)
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, r->last_seq);
+    value_bind_int(statement, 1, r->last_seq);
     rc = put_rows(r, statement, put_change, &n, e);
     if (rc == 0) {
         r->last_seq = newest;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "relay/store/value.h"
+
 static const char INSERT[] =
     "INSERT INTO servers (serial, name, token_hash, may_enable_keys, command_rate, command_burst,"
     " created_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
@@ -82,7 +84,7 @@ int servers_find_id(struct database *db, const char *serial, int64_t *id, struct
     if (rc != 0) {
         return rc;
     }
-    database_bind_text(statement, 1, span_of(serial));
+    value_bind_text(statement, 1, span_of(serial));
     rc = database_step(db, statement, &found, e);
     if (rc == 0 && found) {
         *id = sqlite3_column_int64(statement, 0);
@@ -119,13 +121,13 @@ static int insert(struct database *db, const struct server_settings *settings, i
     if (rc != 0) {
         return rc;
     }
-    database_bind_text(statement, 1, span_of(settings->serial));
-    database_bind_text(statement, 2, span_of(settings->name));
-    database_bind_blob(statement, 3, token->hash, sizeof(token->hash));
-    database_bind_int(statement, 4, settings->no_keys_from_building ? 0 : 1);
-    database_bind_int(statement, 5, settings->command_rate.per_s);
-    database_bind_int(statement, 6, settings->command_rate.burst);
-    database_bind_int(statement, 7, now_s);
+    value_bind_text(statement, 1, span_of(settings->serial));
+    value_bind_text(statement, 2, span_of(settings->name));
+    value_bind_blob(statement, 3, token->hash, sizeof(token->hash));
+    value_bind_int(statement, 4, settings->no_keys_from_building ? 0 : 1);
+    value_bind_int(statement, 5, settings->command_rate.per_s);
+    value_bind_int(statement, 6, settings->command_rate.burst);
+    value_bind_int(statement, 7, now_s);
     rc = database_run(db, statement, e);
     if (rc == 0) {
         *id = database_last_id(db);
@@ -176,8 +178,8 @@ static int update_token(struct database *db, int64_t id, const struct credential
     if (rc != 0) {
         return rc;
     }
-    database_bind_blob(statement, 1, token->hash, sizeof(token->hash));
-    database_bind_int(statement, 2, id);
+    value_bind_blob(statement, 1, token->hash, sizeof(token->hash));
+    value_bind_int(statement, 2, id);
     return database_run(db, statement, e);
 }
 
@@ -218,8 +220,8 @@ static void read_server(sqlite3_stmt *statement, struct server *server)
         .created_at_s = sqlite3_column_int64(statement, 7),
         .n_keys = (uint64_t)sqlite3_column_int64(statement, 8),
     };
-    database_copy_text(statement, 1, server->serial, sizeof(server->serial));
-    database_copy_text(statement, 2, server->name, sizeof(server->name));
+    value_copy_text(statement, 1, server->serial, sizeof(server->serial));
+    value_copy_text(statement, 2, server->name, sizeof(server->name));
 }
 
 int servers_find(struct database *db, const char *serial, int64_t now_s, struct server *server,
@@ -235,8 +237,8 @@ int servers_find(struct database *db, const char *serial, int64_t now_s, struct 
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, now_s);
-    database_bind_text(statement, 2, span_of(serial));
+    value_bind_int(statement, 1, now_s);
+    value_bind_text(statement, 2, span_of(serial));
     rc = database_step(db, statement, &found, e);
     if (rc == 0 && found) {
         read_server(statement, server);
@@ -257,7 +259,7 @@ int servers_list(struct database *db, int64_t now_s,
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, now_s);
+    value_bind_int(statement, 1, now_s);
     rc = database_step(db, statement, &more, e);
     while (rc == 0 && more) {
         read_server(statement, &server);
@@ -284,8 +286,8 @@ int servers_set_enabled(struct database *db, const char *serial, bool enabled,
         rc = database_prepare(db, UPDATE_ENABLED, &statement, e);
     }
     if (rc == 0) {
-        database_bind_int(statement, 1, enabled ? 1 : 0);
-        database_bind_int(statement, 2, id);
+        value_bind_int(statement, 1, enabled ? 1 : 0);
+        value_bind_int(statement, 2, id);
         rc = database_run(db, statement, e);
     }
     return audit_end(db, &act, NULL, rc, e);
@@ -301,16 +303,16 @@ static int update_settings(struct database *db, int64_t id, const struct server_
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, id);
+    value_bind_int(statement, 1, id);
     if (change->name != NULL) {
-        database_bind_text(statement, 2, span_of(change->name));
+        value_bind_text(statement, 2, span_of(change->name));
     }
     if (change->sets_building_keys) {
-        database_bind_int(statement, 3, change->may_enable_keys ? 1 : 0);
+        value_bind_int(statement, 3, change->may_enable_keys ? 1 : 0);
     }
     if (change->sets_rate) {
-        database_bind_int(statement, 4, change->command_rate.per_s);
-        database_bind_int(statement, 5, change->command_rate.burst);
+        value_bind_int(statement, 4, change->command_rate.per_s);
+        value_bind_int(statement, 5, change->command_rate.burst);
     }
     return database_run(db, statement, e);
 }
@@ -367,7 +369,7 @@ int servers_remove(struct database *db, const char *serial, const struct audit_a
         rc = database_prepare(db, DELETE, &statement, e);
     }
     if (rc == 0) {
-        database_bind_int(statement, 1, id);
+        value_bind_int(statement, 1, id);
         rc = database_run(db, statement, e);
     }
     return audit_end(db, &act, NULL, rc, e);

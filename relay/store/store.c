@@ -7,13 +7,11 @@
  * the next turn tries again. That is logged when it begins and when it ends, not in between. */
 #include "relay/store/store.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/list.h"
@@ -23,6 +21,7 @@
 #include "relay/store/control.h"
 #include "relay/store/database.h"
 #include "relay/store/directory_write.h"
+#include "relay/store/job.h"
 #include "relay/store/keys.h"
 #include "relay/store/refresh.h"
 
@@ -40,20 +39,6 @@
 /* Largest body of a control call (PROTOCOL.md). */
 #define CALL_BYTES_MAX 16000
 
-enum job_kind { JOB_AUDIT, JOB_CALL };
-
-struct job {
-    struct list node;
-    enum job_kind kind;
-    struct audit_row row; /* JOB_AUDIT */
-    int64_t server_id;    /* JOB_CALL, and all that follow */
-    uint16_t op;
-    void (*done)(void *user, uint16_t status, struct span body);
-    void *user;
-    size_t len;
-    char body[];
-};
-
 struct store {
     struct database *db;
     struct directory *directory;
@@ -62,11 +47,7 @@ struct store {
     struct store_events events;
     char *public_url; /* owned; NULL = unknown */
     pthread_t thread;
-    pthread_mutex_t lock; /* of the three that follow */
-    pthread_cond_t wake;
-    struct list jobs;
-    size_t n_jobs;
-    bool stopping;
+    struct job_queue queue;
     uint64_t next_poll_ms; /* the thread's, as all that follow but the counters */
     uint64_t next_uses_ms;
     uint64_t next_prune_ms;
@@ -273,31 +254,6 @@ static void do_duties(struct store *s)
 
 /* The thread */
 
-static struct timespec deadline(uint64_t at_ms)
-{
-    return (struct timespec){.tv_sec = (time_t)(at_ms / 1000),
-                             .tv_nsec = (long)(at_ms % 1000) * 1000000};
-}
-
-/* Waits for jobs, the next duty or the end; moves all jobs to `jobs`. True = end. */
-static bool take_jobs(struct store *s, struct list *jobs)
-{
-    struct timespec until = deadline(s->next_poll_ms);
-    int timed_out = 0;
-
-    (void)pthread_mutex_lock(&s->lock);
-    while (s->n_jobs == 0 && !s->stopping && timed_out == 0) {
-        timed_out = pthread_cond_timedwait(&s->wake, &s->lock, &until);
-    }
-    for (struct list *node = list_pop(&s->jobs); node != NULL; node = list_pop(&s->jobs)) {
-        list_push(jobs, node);
-    }
-    s->n_jobs = 0;
-    bool stopping = s->stopping;
-    (void)pthread_mutex_unlock(&s->lock);
-    return stopping;
-}
-
 static void *run(void *arg)
 {
     struct store *s = arg;
@@ -306,7 +262,7 @@ static void *run(void *arg)
 
     list_init(&jobs);
     while (!stopping) {
-        stopping = take_jobs(s, &jobs);
+        stopping = job_queue_take(&s->queue, s->next_poll_ms, &jobs);
         do_jobs(s, &jobs);
         do_duties(s);
     }
@@ -330,34 +286,6 @@ static int start_thread(struct store *s)
         (void)pthread_setname_np(s->thread, "store"); /* for people with a debugger */
     }
     return failed == 0 ? 0 : ERROR_NOMEM;
-}
-
-static int init_queue(struct store *s)
-{
-    pthread_condattr_t attributes;
-
-    list_init(&s->jobs);
-    if (pthread_condattr_init(&attributes) != 0) {
-        return ERROR_NOMEM;
-    }
-    /* A wall clock that is set must not stop the polling. */
-    bool made = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-                pthread_cond_init(&s->wake, &attributes) == 0;
-    (void)pthread_condattr_destroy(&attributes);
-    if (!made) {
-        return ERROR_NOMEM;
-    }
-    if (pthread_mutex_init(&s->lock, NULL) != 0) {
-        (void)pthread_cond_destroy(&s->wake);
-        return ERROR_NOMEM;
-    }
-    return 0;
-}
-
-static void close_queue(struct store *s)
-{
-    (void)pthread_mutex_destroy(&s->lock);
-    (void)pthread_cond_destroy(&s->wake);
 }
 
 static void set_up_duties(struct store *s)
@@ -406,7 +334,7 @@ int store_open(const char *path, const struct store_events *events, struct store
         goto no_reader;
     }
     made->reader = directory_join(made->directory);
-    if (made->reader == NULL || init_queue(made) != 0) {
+    if (made->reader == NULL || job_queue_init(&made->queue, STORE_QUEUE_MAX) != 0) {
         rc = error_set(e, ERROR_NOMEM, "no memory");
         goto no_queue;
     }
@@ -417,7 +345,7 @@ int store_open(const char *path, const struct store_events *events, struct store
     *s = made;
     return 0;
 no_thread:
-    close_queue(made);
+    job_queue_close(&made->queue);
 no_queue:
     directory_part(made->reader);
 no_reader:
@@ -434,12 +362,9 @@ void store_close(struct store *s)
     if (s == NULL) {
         return;
     }
-    (void)pthread_mutex_lock(&s->lock);
-    s->stopping = true;
-    (void)pthread_cond_signal(&s->wake);
-    (void)pthread_mutex_unlock(&s->lock);
-    (void)pthread_join(s->thread, NULL);
-    close_queue(s);
+    job_queue_stop(&s->queue);
+    (void)pthread_join(s->thread, NULL); /* cannot fail: it runs, and nobody else joins it */
+    job_queue_close(&s->queue);
     directory_part(s->reader);
     directory_free(s->directory);
     database_close(s->db);
@@ -466,19 +391,7 @@ int store_set_public_url(struct store *s, const char *url)
 /* Any thread. ERROR_LIMIT: the job is still the caller's. */
 static int push(struct store *s, struct job *job)
 {
-    int rc = 0;
-
-    (void)pthread_mutex_lock(&s->lock);
-    if (s->n_jobs < STORE_QUEUE_MAX && !s->stopping) {
-        list_push(&s->jobs, &job->node);
-        s->n_jobs++;
-        if (s->n_jobs == 1) {
-            (void)pthread_cond_signal(&s->wake);
-        }
-    } else {
-        rc = ERROR_LIMIT;
-    }
-    (void)pthread_mutex_unlock(&s->lock);
+    int rc = job_queue_push(&s->queue, job);
     if (rc != 0) {
         (void)atomic_fetch_add(&s->n_dropped, 1);
     }

@@ -275,7 +275,9 @@ int websocket_pack(struct buffer *out, enum websocket_opcode opcode, const void 
 int websocket_accept(const char *key, size_t key_len, char accept[WEBSOCKET_ACCEPT_BYTES])
 {
     uint8_t decoded[KEY_BYTES + 2];
-    if (key_len != KEY_CHARS || memcmp(key + KEY_CHARS - 2, "==", 2) != 0 ||
+    /* EVP_DecodeBlock takes a `=` anywhere. */
+    if (key_len != KEY_CHARS || memchr(key, '=', KEY_CHARS) != key + KEY_CHARS - 2 ||
+        key[KEY_CHARS - 1] != '=' ||
         EVP_DecodeBlock(decoded, (const uint8_t *)key, KEY_CHARS) != KEY_BYTES + 2) {
         return ERROR_SYNTAX;
     }

@@ -16,6 +16,7 @@
 #include "relay/store/keys.h"
 #include "relay/store/servers.h"
 #include "relay/store/store.h"
+#include "relay/store/value.h"
 
 #define KEYS_DEFAULT    1000000
 #define KEYS_PER_SERVER 10
@@ -46,9 +47,9 @@ static int run(struct bench *b, struct database *db, const char *sql, int64_t id
     if (rc != 0) {
         return rc;
     }
-    database_bind_int(statement, 1, id);
-    database_bind_blob(statement, 2, hash, CREDENTIAL_HASH_BYTES);
-    database_bind_text(statement, 3, span_of(text));
+    value_bind_int(statement, 1, id);
+    value_bind_blob(statement, 2, hash, CREDENTIAL_HASH_BYTES);
+    value_bind_text(statement, 3, span_of(text));
     return database_run(db, statement, &b->e);
 }
 

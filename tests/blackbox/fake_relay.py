@@ -213,13 +213,15 @@ class Tunnel:
         frame = self.recv(RESPONSE, RESET, stream=stream)
         assert frame.type == RESPONSE, ("reset", frame.payload)
         answer = Response.unpack(frame.payload)
+        pieces = []
         while not frame.flags & END:
             frame = self.recv(DATA, RESET, stream=stream)
             assert frame.type == DATA, ("reset", frame.payload)
-            answer.body += frame.payload
+            pieces.append(frame.payload)
             if frame.payload:
                 credit = struct.pack("<I", len(frame.payload))
                 self.send(pack(WINDOW, stream, credit), pack(WINDOW, 0, credit))
+        answer.body = b"".join(pieces)
         return answer
 
     def reset(self, stream):

@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import struct
+import threading
 
 import pytest
 
@@ -386,9 +387,9 @@ def test_post_body_arrives_whole(setup):
 
 def test_large_answer_beside_a_small_one(setup):
     _, tunnel = setup.up()
-    body = os.urandom(3_000_000)
+    body = os.urandom(10_000_000)
     tunnel.request(1, "/api/V1/a")
-    setup.server.request().answer(body)
+    threading.Thread(target=setup.server.request().answer, args=(body,)).start()
     tunnel.request(3, "/api/V1/b")
     setup.server.request().answer(b"small")
     assert tunnel.response(3).body == b"small"  # the large one waits for credit
@@ -628,7 +629,13 @@ def test_ends_before_the_welcome(setup):
 def test_ends_with_a_download_in_flight(setup):
     _, tunnel = setup.up(timeouts={"drain": "0.2"})
     tunnel.request(1, "/api/V1/a")
-    setup.server.request().answer(os.urandom(2_000_000))
+    request = setup.server.request()
+
+    def answer():
+        with contextlib.suppress(OSError):
+            request.answer(os.urandom(10_000_000))
+
+    threading.Thread(target=answer, daemon=True).start()
     tunnel.recv(fake.RESPONSE)
     setup.agent.stop()
 

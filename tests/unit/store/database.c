@@ -209,7 +209,8 @@ static void backup_is_one_private_complete_file(void **state)
     assert_int_equal(database_open(copy, true, &restored, &s.e), 0);
     database_close(restored);
     assert_int_equal(scratch_number(copy, "SELECT count(*) FROM keys"), 1);
-    assert_int_equal(scratch_number(copy, "SELECT count(*) FROM audit WHERE who = 'unfinished'"), 0);
+    assert_int_equal(scratch_number(copy, "SELECT count(*) FROM audit WHERE who = 'unfinished'"),
+                     0);
 
     assert_int_equal(database_back_up(s.db, copy, &s.e), ERROR_EXISTS);
     assert_int_equal(database_back_up(s.db, "/nowhere/copy.db", &s.e), ERROR_IO);

@@ -367,10 +367,9 @@ static void failing_allocations_leave_it_whole(void **state)
         allocator_refuse_after(n);
         int rc = directory_reserve(f.d, 100, 100);
         int rc_server = rc == 0 ? directory_put_server(f.d, &server, &changed) : rc;
-        int rc_key =
-            rc_server == 0
-                ? directory_put_key(f.d, &key, hash, span_of("{\"guids\":[\"a\"]}"), &e)
-                : rc_server;
+        int rc_key = rc_server == 0
+                         ? directory_put_key(f.d, &key, hash, span_of("{\"guids\":[\"a\"]}"), &e)
+                         : rc_server;
         refused = allocator_reset();
         /* jansson says "syntax" where it has no memory for a text. */
         assert_true(rc_key == 0 || rc_key == ERROR_NOMEM || rc_key == ERROR_SYNTAX);

@@ -44,8 +44,15 @@ static void ids_are_parsed_strictly(void **state)
     assert_true(id == INT64_MAX);
     assert_int_equal(keys_parse_id("k_12", &id, &e), 0);
     assert_int_equal(id, 12);
-    static const char *const BAD[] = {"",     "12",    "k_",  "k_0", "k_-1",
-                                      "k_1 ", "K_1",   "k_x", "k_9223372036854775808",
+    static const char *const BAD[] = {"",
+                                      "12",
+                                      "k_",
+                                      "k_0",
+                                      "k_-1",
+                                      "k_1 ",
+                                      "K_1",
+                                      "k_x",
+                                      "k_9223372036854775808",
                                       "SecretSecretSecretSecretSecret12"};
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         assert_int_equal(keys_parse_id(BAD[i], &id, &e), ERROR_CONFIG);

@@ -131,17 +131,26 @@ static void read_only_allows_status_calls(void **state)
 {
     struct scope *scope = parse("{\"read_only\":true}");
     static const char *const READS[] = {
-        "powerstatus?guid=a",         "powerlevelstatus?guid=a", "heightlevelstatus?guid=a",
-        "blindanglestatus?guid=a",    "getvalue?guid=a",         "actualtemp?guid=a",
-        "setpointstatus?guid=a",      "tempmodestatus?guid=a",   "chronoenstatus?guid=a",
-        "hvacpowerstatus?guid=a",     "hvacsetpointstatus?guid=a", "hvacmodestatus?guid=a",
-        "hvacfanstatus?guid=a",       "system/serverStatus",
+        "powerstatus?guid=a",      "powerlevelstatus?guid=a",   "heightlevelstatus?guid=a",
+        "blindanglestatus?guid=a", "getvalue?guid=a",           "actualtemp?guid=a",
+        "setpointstatus?guid=a",   "tempmodestatus?guid=a",     "chronoenstatus?guid=a",
+        "hvacpowerstatus?guid=a",  "hvacsetpointstatus?guid=a", "hvacmodestatus?guid=a",
+        "hvacfanstatus?guid=a",    "system/serverStatus",
     };
     static const char *const WRITES[] = {
-        "power?guid=a&cmd=1", "heightlevel?guid=a&val=3", "trigger?guid=a", "scenelaunch?guid=a",
-        "setvalue?guid=a&cmd=1", "system/sendKNXbit?group=1/2/3&value=1",
+        "power?guid=a&cmd=1",
+        "heightlevel?guid=a&val=3",
+        "trigger?guid=a",
+        "scenelaunch?guid=a",
+        "setvalue?guid=a&cmd=1",
+        "system/sendKNXbit?group=1/2/3&value=1",
         /* Not known, not known so, or not quite: in doubt, no. */
-        "PowerStatus?guid=a", "powerstatus/?guid=a", "powerstatus/power", "", "status", "/powerstatus",
+        "PowerStatus?guid=a",
+        "powerstatus/?guid=a",
+        "powerstatus/power",
+        "",
+        "status",
+        "/powerstatus",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(READS) / sizeof(READS[0]); i++) {
@@ -273,8 +282,8 @@ static void forms_are_read_like_queries(void **state)
 static void only_listed_groups_are_allowed(void **state)
 {
     struct scope *scope = parse("{\"groups\":[\"1/2/*\",\"3/*\",\"4/5/6\"]}");
-    static const char *const GOOD[] = {"1/2/0", "1/2/255", "3/0/0", "3/7/255", "4/5/6",
-                                       "1%2F2%2F9", "1%2f2/9"};
+    static const char *const GOOD[] = {"1/2/0", "1/2/255",   "3/0/0",  "3/7/255",
+                                       "4/5/6", "1%2F2%2F9", "1%2f2/9"};
     static const char *const BAD[] = {"1/1/255", "1/3/0",  "2/7/255",  "4/0/0",   "4/5/5",
                                       "4/5/7",   "1/2",    "1/2/",     "1/2/256", "1/2/*",
                                       "01/2/3",  "1/2/03", "1/2/3/4",  "2563",    " 1/2/3",
@@ -325,12 +334,12 @@ static void only_listed_addresses_are_allowed(void **state)
 {
     struct scope *scope =
         parse("{\"cidrs\":[\"10.0.0.0/8\",\"192.0.2.7\",\"192.168.4.0/22\",\"2001:db8::/33\"]}");
-    static const char *const GOOD[] = {"10.0.0.0",      "10.255.255.255",  "192.0.2.7",
-                                       "192.168.4.0",   "192.168.7.255",   "::ffff:10.1.2.3",
-                                       "2001:db8::1",   "2001:db8:7fff::1"};
-    static const char *const BAD[] = {"9.255.255.255",  "11.0.0.0",    "192.0.2.6",
-                                      "192.168.8.0",    "192.168.3.255", "::ffff:11.0.0.0",
-                                      "2001:db8:8000::", "::10.0.0.1", "::1", "no address"};
+    static const char *const GOOD[] = {"10.0.0.0",    "10.255.255.255",  "192.0.2.7",
+                                       "192.168.4.0", "192.168.7.255",   "::ffff:10.1.2.3",
+                                       "2001:db8::1", "2001:db8:7fff::1"};
+    static const char *const BAD[] = {
+        "9.255.255.255",   "11.0.0.0",        "192.0.2.6",  "192.168.8.0", "192.168.3.255",
+        "::ffff:11.0.0.0", "2001:db8:8000::", "::10.0.0.1", "::1",         "no address"};
     (void)state;
     for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
         assert_true(allows_from(scope, GOOD[i]));

@@ -88,8 +88,7 @@ static inline void scratch_add_server(struct scratch *s, const char *serial)
     credential_cleanse(&token);
 }
 
-static inline int64_t scratch_add_key(struct scratch *s, const char *serial,
-                                      struct credential *key)
+static inline int64_t scratch_add_key(struct scratch *s, const char *serial, struct credential *key)
 {
     const struct key_settings settings = {.label = "test"};
     struct key_made made;

@@ -2,6 +2,8 @@
 /* Servers in the database, and the trail that acts on them leave. */
 #include "tests/unit/store/scratch.h"
 
+#include "relay/store/value.h"
+
 struct found {
     size_t n;
     char serials[8][DIRECTORY_SERIAL_BYTES];
@@ -276,7 +278,7 @@ static void renewed_token_replaces_the_old_one(void **state)
     static const char SELECT[] = "SELECT token_hash FROM servers";
     assert_int_equal(database_prepare(s.db, SELECT, &statement, &s.e), 0);
     assert_int_equal(database_step(s.db, statement, &row, &s.e), 0);
-    assert_true(database_copy_blob(statement, 0, hash, sizeof(hash)));
+    assert_true(value_copy_blob(statement, 0, hash, sizeof(hash)));
     database_done(statement);
     assert_memory_equal(hash, token.hash, sizeof(hash));
     assert_int_equal(servers_renew_token(s.db, "no", &ALICE, &token, &s.e), ERROR_NOT_FOUND);

@@ -439,9 +439,9 @@ static void killed_process_loses_no_key_it_has_printed(void **state)
     }
     assert_int_equal(database_check(f.scratch.db, &f.scratch.e), 0);
     /* Each with its audit row. */
-    assert_int_equal(scratch_number(f.scratch.path, "SELECT count(*) FROM keys"),
-                     scratch_number(f.scratch.path,
-                                    "SELECT count(*) FROM audit WHERE what = 'key.enable'"));
+    assert_int_equal(
+        scratch_number(f.scratch.path, "SELECT count(*) FROM keys"),
+        scratch_number(f.scratch.path, "SELECT count(*) FROM audit WHERE what = 'key.enable'"));
     end(&f);
 }
 

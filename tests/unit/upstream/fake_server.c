@@ -29,10 +29,12 @@ static void *new_bytes(size_t len)
 
 static void append(struct fake_bytes *b, const void *bytes, size_t len)
 {
-    char *p = realloc(b->p, b->len + len);
-    assert_non_null(p);
-    memcpy(p + b->len, bytes, len);
-    b->p = p;
+    if (b->len + len > b->cap) {
+        b->cap = 2 * (b->len + len);
+        b->p = realloc(b->p, b->cap);
+        assert_non_null(b->p);
+    }
+    memcpy(b->p + b->len, bytes, len);
     b->len += len;
 }
 
@@ -45,7 +47,7 @@ static void drop_front(struct fake_bytes *b, size_t len)
 static void free_bytes(struct fake_bytes *b)
 {
     free(b->p);
-    *b = (struct fake_bytes){NULL, 0};
+    *b = (struct fake_bytes){NULL, 0, 0};
 }
 
 /* ---- resolver ---- */

@@ -35,6 +35,7 @@ struct fake_reply {
 struct fake_bytes {
     char *p;
     size_t len;
+    size_t cap;
 };
 
 struct fake_peer {

@@ -81,10 +81,12 @@ static void on_head(void *user, const struct head_response *head)
 /* realloc is what a failing allocator leaves alone (tests/unit/base/allocator.h). */
 static void append_body(struct call *c, const uint8_t *bytes, size_t len)
 {
-    char *p = realloc(c->body.p, c->body.len + len);
-    assert_non_null(p);
-    memcpy(p + c->body.len, bytes, len);
-    c->body.p = p;
+    if (c->body.len + len > c->body.cap) {
+        c->body.cap = 2 * (c->body.len + len);
+        c->body.p = realloc(c->body.p, c->body.cap);
+        assert_non_null(c->body.p);
+    }
+    memcpy(c->body.p + c->body.len, bytes, len);
     c->body.len += len;
 }
 

@@ -249,6 +249,20 @@ static void reset_drops_what_the_stream_had_queued(void **state)
     pipe_expect_relay(p, "response 1 200 body=40000\nreset 1 bad_answer delivered=yes\n");
 }
 
+static void reset_of_an_answered_stream_says_nothing(void **state)
+{
+    struct pipe *p = *state;
+    pipe_get(p, "/");
+    pipe_settle(p);
+    pipe_respond(p, 1, 200, "x", 1);
+    mux_reset(p->agent, 1, HEAD_RESET_INTERNAL, HEAD_DELIVERED_YES);
+    event_log_clear(p->agent_log);
+    assert_true(pipe_to_relay(p));
+    assert_int_equal(p->message_len, FRAME_HEADER_BYTES + 16 + FRAME_HEADER_BYTES + 1);
+    pipe_expect_relay(p, "response 1 200 body=1\ndata 1 \"x\" end\ndone 1\n");
+    pipe_expect_agent(p, "");
+}
+
 static void lost_message_leaves_delivery_unknown(void **state)
 {
     struct pipe *p = *state;
@@ -422,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(crossing_answer_of_a_reset_stream_is_ignored, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(reset_drops_what_the_stream_had_queued, setup, teardown),
+        cmocka_unit_test_setup_teardown(reset_of_an_answered_stream_says_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_message_leaves_delivery_unknown, setup, teardown),
         cmocka_unit_test_setup_teardown(calls_that_make_no_sense_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(control_call_is_answered_once, setup, teardown),

@@ -70,6 +70,25 @@ static void goaway_of_the_relay_lets_open_streams_finish(void **state)
     pipe_expect_relay(p, "response 1 200 body=1\ndata 1 \"x\" end\ndone 1\n");
 }
 
+static void goaway_of_the_relay_stays_behind_requests_of_several_messages(void **state)
+{
+    struct pipe *p = *state;
+    static char path[FRAME_MESSAGE_BYTES];
+    /* Leaves less room in the first message than the GOAWAY needs. */
+    size_t len = FRAME_MESSAGE_BYTES - FRAME_HEADER_BYTES - 16 - 10;
+    memset(path, 'a', len);
+    path[0] = '/';
+    p->agent->events.on_request = NULL;
+    pipe_get(p, path);
+    pipe_get(p, path);
+    mux_goaway(p->relay, HEAD_GOAWAY_SHUTDOWN, 0);
+    while (pipe_to_agent(p)) {
+        assert_true(p->message_len <= FRAME_MESSAGE_BYTES);
+    }
+    assert_int_equal(mux_n_streams(p->agent), 2);
+    pipe_expect_agent(p, "goaway shutdown 0\n");
+}
+
 static void goaway_of_the_agent_is_answered_and_gives_back_what_has_not_left(void **state)
 {
     struct pipe *p = *state;
@@ -123,6 +142,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(closing_resets_every_stream_oldest_first, setup, teardown),
         cmocka_unit_test_setup_teardown(goaway_of_the_relay_lets_open_streams_finish, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            goaway_of_the_relay_stays_behind_requests_of_several_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(
             goaway_of_the_agent_is_answered_and_gives_back_what_has_not_left, setup, teardown),
         cmocka_unit_test(relay_may_drain_before_the_handshake),

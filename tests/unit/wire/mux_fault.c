@@ -218,6 +218,19 @@ static void frame_of_a_request_that_has_not_left_is_a_fault(void **state)
     assert_int_equal(mux_fault(p->relay), MUX_FAULT_STREAM);
 }
 
+static void frame_of_a_request_that_waits_behind_others_is_a_fault(void **state)
+{
+    struct pipe *p = *state;
+    static char path[16000];
+    memset(path, 'a', sizeof(path) - 1);
+    path[0] = '/';
+    pipe_get(p, path);
+    uint32_t id = pipe_get(p, path);
+    assert_true(pipe_to_agent(p)); /* the first only: both do not fit one message */
+    assert_int_equal(pipe_feed(p, p->relay, id, FRAME_HANDED, 0, NULL, 0), ERROR_PEER);
+    assert_int_equal(mux_fault(p->relay), MUX_FAULT_STREAM);
+}
+
 static void request_behind_the_relays_goaway_is_a_fault(void **state)
 {
     struct pipe *p = *state;
@@ -403,6 +416,8 @@ int main(void)
                                         setup_fresh, teardown),
         cmocka_unit_test_setup_teardown(frame_of_a_request_that_has_not_left_is_a_fault, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(frame_of_a_request_that_waits_behind_others_is_a_fault,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(request_behind_the_relays_goaway_is_a_fault, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(control_calls_must_count_upwards, setup, teardown),

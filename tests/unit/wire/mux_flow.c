@@ -309,6 +309,27 @@ static void small_answer_waits_at_most_one_round_behind_large_bodies(void **stat
     assert_true(n <= 3);
 }
 
+static void small_answer_does_not_overtake_bodies_that_wait_their_turn(void **state)
+{
+    struct pipe *p = *state;
+    begin_answers(p, 2);
+    send(p, 1, 20000);
+    send(p, 2, 5);
+    pipe_settle(p);
+    assert_memory_equal(p->relay_log->text, "data 1", 6);
+}
+
+static void credit_of_a_finished_half_is_not_told(void **state)
+{
+    struct pipe *p = *state;
+    static const char body[40000];
+    pipe_post(p, "/", body, sizeof(body));
+    p->agent_log->consumes = false;
+    pipe_settle(p);
+    mux_consume(p->agent, 1, sizeof(body)); /* less than a quarter of the tunnel's window */
+    assert_false(mux_wants_send(p->agent));
+}
+
 static void frame_larger_than_a_message_travels_alone(void **state)
 {
     struct pipe *p = *state;
@@ -422,6 +443,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(answers_heads_pass_large_bodies, setup_wide, teardown),
         cmocka_unit_test_setup_teardown(small_answer_waits_at_most_one_round_behind_large_bodies,
                                         setup_wide, teardown),
+        cmocka_unit_test_setup_teardown(small_answer_does_not_overtake_bodies_that_wait_their_turn,
+                                        setup_wide, teardown),
+        cmocka_unit_test_setup_teardown(credit_of_a_finished_half_is_not_told, setup_wide,
+                                        teardown),
         cmocka_unit_test_setup_teardown(frame_larger_than_a_message_travels_alone, setup_wide,
                                         teardown),
         cmocka_unit_test_setup_teardown(large_head_in_the_out_queue_travels_alone, setup_wide,

@@ -149,8 +149,11 @@ static void forged_pong_measures_nothing(void **state)
     assert_int_equal(mux_rtt_us(p->relay), 0);
     p->now_ms += MUX_PING_IDLE_MS;
     assert_int_equal(mux_tick(p->relay, p->now_ms), 0);
+    p->now_ms += 5;
     assert_int_equal(pipe_feed(p, p->relay, 0, FRAME_PONG, 0, "12345678", 8), 0);
     assert_int_equal(mux_rtt_us(p->relay), 0);
+    pipe_settle(p);
+    assert_int_equal(mux_rtt_us(p->relay), 5000);
 }
 
 static void handed_is_told_after_a_delay(void **state)

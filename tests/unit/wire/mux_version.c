@@ -123,9 +123,15 @@ static void welcome_with_a_version_not_offered_is_a_fault(void **state)
     struct mux_settings relay = mux_default_settings(MUX_RELAY, "r");
     struct mux_settings agent = mux_default_settings(MUX_AGENT, "a");
     struct pipe *p = pipe_new(&relay, &agent);
-    static const uint8_t welcome[41] = {2};
-    assert_int_equal(pipe_feed(p, p->agent, 0, FRAME_WELCOME, 0, welcome, sizeof(welcome)),
-                     ERROR_PEER);
+    static const uint8_t newer[41] = {2};
+    assert_int_equal(pipe_feed(p, p->agent, 0, FRAME_WELCOME, 0, newer, sizeof(newer)), ERROR_PEER);
+    assert_int_equal(mux_fault(p->agent), MUX_FAULT_VERSION);
+    pipe_free(p);
+    agent.version_min = 2;
+    agent.version_max = 3;
+    p = pipe_new(&relay, &agent);
+    static const uint8_t older[41] = {1};
+    assert_int_equal(pipe_feed(p, p->agent, 0, FRAME_WELCOME, 0, older, sizeof(older)), ERROR_PEER);
     assert_int_equal(mux_fault(p->agent), MUX_FAULT_VERSION);
     pipe_free(p);
 }

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The file of a database: created, opened, migrated, checked, copied. */
+#include "relay/store/database.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "relay/store/database_connection.h"
+#include "relay/store/migrations.h"
+#include "relay/store/value.h"
+
+int database_newest_version(void)
+{
+    return (int)migrations_count();
+}
+
+/* The first column of the first row of `sql`, which is not kept. */
+static int read_number(struct database *db, const char *sql, int64_t *value, struct error_text *e)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = 0;
+
+    if (sqlite3_prepare_v2(db->connection, sql, -1, &statement, NULL) != SQLITE_OK) {
+        return database_fail(db, e);
+    }
+    if (sqlite3_step(statement) == SQLITE_ROW) {
+        *value = sqlite3_column_int64(statement, 0);
+    } else {
+        rc = database_fail(db, e);
+    }
+    (void)sqlite3_finalize(statement); /* repeats the failure of the step */
+    return rc;
+}
+
+static int connect(const char *path, struct database **db, struct error_text *e)
+{
+    struct database *made = calloc(1, sizeof(*made));
+    if (made == NULL) {
+        return error_set(e, ERROR_NOMEM, "%s: no memory", path);
+    }
+    made->path = strdup(path);
+    if (made->path == NULL) {
+        free(made);
+        return error_set(e, ERROR_NOMEM, "%s: no memory", path);
+    }
+    /* NOMUTEX: one connection is one thread's. */
+    int result = sqlite3_open_v2(path, &made->connection,
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+                                     SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
+                                 NULL);
+    if (result != SQLITE_OK) {
+        int rc = database_explain(result, path, sqlite3_errstr(result), e);
+        database_close(made);
+        return rc;
+    }
+    (void)sqlite3_busy_timeout(made->connection, DATABASE_BUSY_MS); /* fails without connection */
+    *db = made;
+    return 0;
+}
+
+/* synchronous=FULL: a key that was printed outlives a power cut. trusted_schema off: a database
+ * from a stranger cannot call functions. */
+static int set_up_connection(struct database *db, struct error_text *e)
+{
+    return database_run_sql(db,
+                            "PRAGMA foreign_keys = ON;"
+                            "PRAGMA synchronous = FULL;"
+                            "PRAGMA trusted_schema = OFF;"
+                            "PRAGMA cell_size_check = ON;",
+                            e);
+}
+
+static int set_up_journal(struct database *db, struct error_text *e)
+{
+    if (database_is_read_only(db)) {
+        return 0;
+    }
+    return database_run_sql(db, "PRAGMA journal_mode = WAL", e);
+}
+
+static int read_versions(struct database *db, int64_t *application, int64_t *version,
+                         struct error_text *e)
+{
+    int rc = read_number(db, "PRAGMA application_id", application, e);
+    return rc != 0 ? rc : read_number(db, "PRAGMA user_version", version, e);
+}
+
+static int check_versions(struct database *db, int64_t *version, struct error_text *e)
+{
+    int64_t application = 0;
+    int rc = read_versions(db, &application, version, e);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (application != MIGRATIONS_APPLICATION_ID) {
+        return error_set(e, ERROR_CONFIG, "%s: not a database of thinknx-relay", db->path);
+    }
+    if (*version > database_newest_version()) {
+        return error_set(e, ERROR_CONFIG,
+                         "%s: made by a newer thinknx-relay (its version is %lld, this program "
+                         "knows up to %d): install that one, or restore an older backup",
+                         db->path, (long long)*version, database_newest_version());
+    }
+    return 0;
+}
+
+/* All steps in one transaction: another process sees the old tables or the new ones. */
+static int run_steps(struct database *db, int64_t version, struct error_text *e)
+{
+    char set_version[sizeof("PRAGMA user_version = -2147483648")];
+    int rc = 0;
+
+    for (size_t i = (size_t)version; rc == 0 && i < migrations_count(); i++) {
+        rc = database_run_sql(db, migrations_step(i), e);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    (void)snprintf(set_version, sizeof(set_version), "PRAGMA user_version = %d",
+                   database_newest_version());
+    return database_run_sql(db, set_version, e);
+}
+
+static int migrate(struct database *db, struct error_text *e)
+{
+    int64_t version = 0;
+    int rc = check_versions(db, &version, e);
+
+    if (rc != 0 || version == database_newest_version()) {
+        return rc;
+    }
+    rc = database_begin(db, e);
+    if (rc != 0) {
+        return rc;
+    }
+    /* Again, now that nobody else can be migrating it. */
+    rc = check_versions(db, &version, e);
+    if (rc == 0) {
+        rc = run_steps(db, version, e);
+    }
+    return database_end(db, rc, e);
+}
+
+static int run_check(struct database *db, const char *pragma, struct error_text *e)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = 0;
+
+    if (sqlite3_prepare_v2(db->connection, pragma, -1, &statement, NULL) != SQLITE_OK) {
+        return database_fail(db, e);
+    }
+    if (sqlite3_step(statement) != SQLITE_ROW) {
+        rc = database_fail(db, e);
+    } else if (!span_equal(value_text(statement, 0), span_of("ok"))) {
+        struct span found = value_text(statement, 0);
+        rc = error_set(e, ERROR_IO, "%s: the database is damaged (%.*s); restore a backup",
+                       db->path, (int)(found.len > 200 ? 200 : found.len), found.p);
+    }
+    (void)sqlite3_finalize(statement); /* repeats the failure of the step */
+    return rc;
+}
+
+int database_check(struct database *db, struct error_text *e)
+{
+    return run_check(db, "PRAGMA integrity_check(1)", e);
+}
+
+int database_open(const char *path, bool check, struct database **db, struct error_text *e)
+{
+    struct database *made = NULL;
+    struct stat st;
+
+    if (stat(path, &st) != 0) {
+        return errno == ENOENT
+                   ? error_set(e, ERROR_NOT_FOUND,
+                               "%s does not exist: \"thinknx-relay init\" makes one", path)
+                   : error_set(e, ERROR_IO, "cannot open %s: %s", path, strerror(errno));
+    }
+    int rc = connect(path, &made, e);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = set_up_connection(made, e);
+    if (rc == 0) {
+        rc = migrate(made, e);
+    }
+    if (rc == 0) {
+        rc = set_up_journal(made, e);
+    }
+    if (rc == 0 && check) {
+        rc = run_check(made, "PRAGMA quick_check(1)", e);
+    }
+    if (rc != 0) {
+        database_close(made);
+        return rc;
+    }
+    *db = made;
+    return 0;
+}
+
+void database_close(struct database *db)
+{
+    if (db == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < db->n_statements; i++) {
+        (void)sqlite3_finalize(db->statements[i].statement); /* repeats an old failure */
+    }
+    int result = sqlite3_close(db->connection);
+    assert(result == SQLITE_OK); /* else one of our statements is still open */
+    (void)result;
+    free(db->path);
+    free(db);
+}
+
+/* An empty file that only we can read; SQLite gives its journal the same mode. */
+static int create_file(const char *path, struct error_text *e)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    if (fd < 0) {
+        return error_set(e, errno == EEXIST ? ERROR_EXISTS : ERROR_IO, "cannot create %s: %s", path,
+                         strerror(errno));
+    }
+    (void)close(fd); /* nothing was written */
+    return 0;
+}
+
+static int mark_as_ours(struct database *db, struct error_text *e)
+{
+    char sql[sizeof("PRAGMA application_id = -2147483648")];
+    (void)snprintf(sql, sizeof(sql), "PRAGMA application_id = %d", MIGRATIONS_APPLICATION_ID);
+    return database_run_sql(db, sql, e);
+}
+
+int database_create(const char *path, struct error_text *e)
+{
+    struct database *db = NULL;
+    int rc = create_file(path, e);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = connect(path, &db, e);
+    if (rc == 0) {
+        rc = set_up_connection(db, e);
+    }
+    if (rc == 0) {
+        rc = mark_as_ours(db, e);
+    }
+    if (rc == 0) {
+        rc = migrate(db, e);
+    }
+    if (rc == 0) {
+        rc = set_up_journal(db, e);
+    }
+    database_close(db);
+    if (rc != 0) {
+        (void)unlink(path); /* ours, and of no use; the first failure is the one to tell */
+    }
+    return rc;
+}
+
+/* Backing up */
+
+static int copy_pages(struct database *from, struct database *to, struct error_text *e)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to->connection, "main", from->connection, "main");
+    if (backup == NULL) {
+        return database_fail(to, e);
+    }
+    /* All at once: in WAL mode nobody waits for a reader, however long it takes. */
+    int result = sqlite3_backup_step(backup, -1);
+    (void)sqlite3_backup_finish(backup); /* repeats the failure of the step */
+    return result == SQLITE_DONE ? 0
+                                 : database_explain(result, to->path, sqlite3_errstr(result), e);
+}
+
+int database_back_up(struct database *db, const char *path, struct error_text *e)
+{
+    struct database *copy = NULL;
+    int rc = create_file(path, e);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = connect(path, &copy, e);
+    if (rc == 0) {
+        rc = copy_pages(db, copy, e);
+    }
+    if (rc == 0) {
+        /* One file, without a journal beside it that could be forgotten. */
+        rc = database_run_sql(copy, "PRAGMA journal_mode = DELETE", e);
+    }
+    if (rc == 0) {
+        rc = database_check(copy, e);
+    }
+    database_close(copy);
+    if (rc != 0) {
+        (void)unlink(path);
+    }
+    return rc;
+}

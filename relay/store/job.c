@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The queue of the store thread. */
+#include "relay/store/job.h"
+
+#include <time.h>
+
+#include "proto/base/error.h"
+
+int job_queue_init(struct job_queue *q, size_t max_jobs)
+{
+    pthread_condattr_t attributes;
+
+    q->n_jobs = 0;
+    q->max_jobs = max_jobs;
+    q->stopping = false;
+    list_init(&q->jobs);
+    if (pthread_condattr_init(&attributes) != 0) {
+        return ERROR_NOMEM;
+    }
+    /* A wall clock that is set must not stop the polling. */
+    bool made = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+                pthread_cond_init(&q->wake, &attributes) == 0;
+    (void)pthread_condattr_destroy(&attributes); /* cannot fail: it was initialised */
+    if (!made) {
+        return ERROR_NOMEM;
+    }
+    if (pthread_mutex_init(&q->lock, NULL) != 0) {
+        (void)pthread_cond_destroy(&q->wake); /* nobody waits */
+        return ERROR_NOMEM;
+    }
+    return 0;
+}
+
+void job_queue_close(struct job_queue *q)
+{
+    /* Fail only if somebody still uses them, which the contract rules out. */
+    (void)pthread_mutex_destroy(&q->lock);
+    (void)pthread_cond_destroy(&q->wake);
+}
+
+int job_queue_push(struct job_queue *q, struct job *job)
+{
+    int rc = 0;
+
+    (void)pthread_mutex_lock(&q->lock);
+    if (q->n_jobs < q->max_jobs && !q->stopping) {
+        list_push(&q->jobs, &job->node);
+        q->n_jobs++;
+        if (q->n_jobs == 1) {
+            (void)pthread_cond_signal(&q->wake);
+        }
+    } else {
+        rc = ERROR_LIMIT;
+    }
+    (void)pthread_mutex_unlock(&q->lock);
+    return rc;
+}
+
+bool job_queue_take(struct job_queue *q, uint64_t until_ms, struct list *jobs)
+{
+    const struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                                   .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    int timed_out = 0;
+
+    (void)pthread_mutex_lock(&q->lock);
+    while (q->n_jobs == 0 && !q->stopping && timed_out == 0) {
+        timed_out = pthread_cond_timedwait(&q->wake, &q->lock, &until);
+    }
+    for (struct list *node = list_pop(&q->jobs); node != NULL; node = list_pop(&q->jobs)) {
+        list_push(jobs, node);
+    }
+    q->n_jobs = 0;
+    bool stopping = q->stopping;
+    (void)pthread_mutex_unlock(&q->lock);
+    return stopping;
+}
+
+void job_queue_stop(struct job_queue *q)
+{
+    (void)pthread_mutex_lock(&q->lock);
+    q->stopping = true;
+    (void)pthread_cond_signal(&q->wake);
+    (void)pthread_mutex_unlock(&q->lock);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the workers hand to the store thread, and the queue it waits in. */
+#ifndef RELAY_STORE_JOB_H
+#define RELAY_STORE_JOB_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/list.h"
+#include "proto/base/span.h"
+#include "relay/store/audit.h"
+
+enum job_kind {
+    JOB_AUDIT, /* write a row */
+    JOB_CALL   /* answer an agent's control call */
+};
+
+struct job {
+    struct list node;
+    enum job_kind kind;
+    struct audit_row row; /* JOB_AUDIT */
+    int64_t server_id;    /* JOB_CALL, and all that follow */
+    uint16_t op;
+    void (*done)(void *user, uint16_t status, struct span body);
+    void *user;
+    size_t len;
+    char body[];
+};
+
+struct job_queue {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct list jobs;
+    size_t n_jobs;
+    size_t max_jobs;
+    bool stopping;
+};
+
+/* 0, or ERROR_NOMEM. */
+int job_queue_init(struct job_queue *q, size_t max_jobs);
+/* The queue is empty and nobody waits in it. */
+void job_queue_close(struct job_queue *q);
+
+/* Any thread: takes the job. ERROR_LIMIT: the queue is full or stopped, the job still the
+ * caller's. */
+int job_queue_push(struct job_queue *q, struct job *job);
+
+/* Waits until there is a job, the queue is stopped, or the monotonic clock shows `until_ms`; then
+ * moves all jobs behind those in `jobs`. True = stopped: there will be no more. */
+bool job_queue_take(struct job_queue *q, uint64_t until_ms, struct list *jobs);
+
+/* Any thread: what is waiting is still taken, nothing more is pushed. */
+void job_queue_stop(struct job_queue *q);
+
+#endif
