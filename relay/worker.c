@@ -279,6 +279,7 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct worker *w = prepare->data;
     end_turn(w);
+    log_flush();
     directory_leave(w->reader);
 }
 
@@ -336,7 +337,9 @@ int worker_init(struct worker *w, struct relay *relay, unsigned index, struct er
 static void *run(void *arg)
 {
     struct worker *w = arg;
+    log_batch(true);
     uv_run(&w->loop, UV_RUN_DEFAULT);
+    log_batch(false);
     atomic_store(&w->ended, true);
     uv_async_send(w->relay->on_worker_end);
     return NULL;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines are made in one array on the stack and written with one write(2), so that lines of several
- * threads never mix. A pair goes in whole, or with a cut value, or not at all; in each case what
- * closes the line still fits, because its room is never given to pairs. */
+/* Lines are made in one array on the stack and written with one write(2), alone or with others of
+ * their thread, so that lines of several threads never mix: a batch is as long as a line may be,
+ * which is what a pipe takes in one piece (PIPE_BUF). A pair goes in whole, or with a cut value, or
+ * not at all; in each case what closes the line still fits, because its room is never given to
+ * pairs. */
 #include "proto/base/log.h"
 
 #include <errno.h>
@@ -31,6 +33,13 @@ struct line {
     bool first; /* no pair yet */
     bool cut;   /* something did not fit; nothing more goes in */
 };
+
+/* Lines of this thread that are to leave together. */
+static _Thread_local struct {
+    bool on;
+    size_t len;
+    char text[LOG_LINE_BYTES];
+} batch;
 
 enum stream { STREAM_UNKNOWN, STREAM_PLAIN, STREAM_JOURNAL };
 
@@ -294,14 +303,44 @@ static void put_field(struct line *l, struct log_field field)
     l->first = false;
 }
 
-static void write_line(const struct line *l)
+static void write_bytes(const char *bytes, size_t len)
 {
     int saved_errno = errno;
     /* Once, but for signals: a second write could fall into another thread's line. There is
      * nowhere to report that stderr is gone. */
-    while (write(STDERR_FILENO, l->text, l->len) < 0 && errno == EINTR) {
+    while (write(STDERR_FILENO, bytes, len) < 0 && errno == EINTR) {
     }
     errno = saved_errno;
+}
+
+void log_batch(bool on)
+{
+    log_flush();
+    batch.on = on;
+}
+
+void log_flush(void)
+{
+    if (batch.len > 0) {
+        write_bytes(batch.text, batch.len);
+        batch.len = 0;
+    }
+}
+
+static void write_line(const struct line *l, enum log_level level)
+{
+    if (!batch.on) {
+        write_bytes(l->text, l->len);
+        return;
+    }
+    if (l->len > sizeof(batch.text) - batch.len) {
+        log_flush();
+    }
+    memcpy(batch.text + batch.len, l->text, l->len);
+    batch.len += l->len;
+    if (level <= LOG_LEVEL_WARN) {
+        log_flush();
+    }
 }
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields)
@@ -325,5 +364,5 @@ void log_write(enum log_level level, const char *message, const struct log_field
         put_field(&l, *fields);
     }
     put_tail(&l, l.format == LOG_FORMAT_JSON ? "}\n" : "\n");
-    write_line(&l);
+    write_line(&l, level);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log lines of key=value pairs, one write(2) each, to stderr. Thread-safe.
+/* Log lines of key=value pairs, written whole, to stderr. Thread-safe.
  *
  * Format logfmt (`time=… level=info msg="tunnel up" serial=TNX-0001`) or JSON lines. When stderr
  * is a journald stream (JOURNAL_STREAM), lines start with their priority "<6>" and have no time.
@@ -54,6 +54,12 @@ int log_parse_format(const char *text, enum log_format *format);
 
 /* Writes one line. `fields` ends with an item of kind LOG_KIND_END. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
+
+/* While on, lines of the calling thread wait until log_flush, until there are LOG_LINE_BYTES of
+ * them, or until one is a warning or worse. For a loop that writes a line per request: it flushes
+ * once per turn, before it sleeps. */
+void log_batch(bool on);
+void log_flush(void);
 
 /* log_event(LOG_LEVEL_INFO, "tunnel up", log_text("serial", s), log_uint("tunnel", id)) formats
  * its fields only if the level is on. At least one field. */

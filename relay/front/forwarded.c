@@ -143,13 +143,16 @@ static int take_element(struct span *rest, struct span *node, bool *more)
             *node = value;
         }
         *rest = skip_blanks(*rest);
-        char separator = rest->len > 0 ? rest->p[0] : ',';
-        *more = rest->len > 0 && separator == ',';
+        *more = rest->len > 0 && rest->p[0] == ',';
+        bool same_element = rest->len > 0 && rest->p[0] == ';';
+        if (rest->len > 0 && !*more && !same_element) {
+            return ERROR_SYNTAX;
+        }
         if (rest->len > 0) {
             *rest = (struct span){rest->p + 1, rest->len - 1};
         }
-        if (separator != ';') {
-            return separator == ',' ? 0 : ERROR_SYNTAX;
+        if (!same_element) {
+            return 0;
         }
     }
 }

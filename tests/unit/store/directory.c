@@ -2,26 +2,13 @@
 /* The directory: what it finds, what survives a change, and readers beside the writer. */
 #include "tests/unit/store/scratch.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-
-#include "relay/store/directory.h"
-#include "relay/store/directory_write.h"
 #include "tests/unit/base/allocator.h"
+#include "tests/unit/store/entries.h"
 
 struct fixture {
     struct directory *d;
     struct directory_reader *r;
 };
-
-static void hash_of(const char *text, uint8_t hash[DIRECTORY_HASH_BYTES])
-{
-    struct credential_hasher h;
-    assert_int_equal(credential_hasher_init(&h), 0);
-    assert_true(credential_hash(&h, span_of(text), hash));
-    credential_hasher_close(&h);
-}
 
 static void init(struct fixture *f)
 {
@@ -35,27 +22,6 @@ static void end(struct fixture *f)
 {
     directory_part(f->r);
     directory_free(f->d);
-}
-
-static bool put_server(struct directory *d, int64_t id, const char *serial, bool enabled)
-{
-    struct directory_server server = {.id = id, .enabled = enabled};
-    bool changed = false;
-    assert_int_equal(span_copy(span_of(serial), server.serial, sizeof(server.serial)), 0);
-    hash_of("token", server.token_hash);
-    assert_int_equal(directory_put_server(d, &server, &changed), 0);
-    return changed;
-}
-
-static void put_key(struct directory *d, int64_t id, int64_t server_id, const char *text,
-                    int64_t not_after_s, const char *scope)
-{
-    const struct directory_key key = {
-        .id = id, .server_id = server_id, .enabled = true, .not_after_s = not_after_s};
-    uint8_t hash[DIRECTORY_HASH_BYTES];
-    struct error_text e;
-    hash_of(text, hash);
-    assert_int_equal(directory_put_key(d, &key, hash, span_of(scope), &e), 0);
 }
 
 /* The id of the key that is found, 0 = none. */
@@ -75,8 +41,8 @@ static void key_is_found_with_its_server(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    put_server(f.d, 7, "TNX-7", true);
-    put_key(f.d, 1, 7, "one", 0, "");
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_key(f.d, 1, 7, "one", 0, "");
     assert_int_equal(find(&f, "one", 1000), 1);
     assert_true(directory_key_usable(f.r, 1, 1000));
     assert_int_equal(directory_count(f.d).n_keys, 1);
@@ -92,12 +58,12 @@ static void everything_else_is_not_found(void **state)
     init(&f);
     memset(long_key, 'a', sizeof(long_key));
     long_key[64] = '\0';
-    put_server(f.d, 7, "TNX-7", true);
-    put_server(f.d, 8, "TNX-8", false);
-    put_key(f.d, 1, 7, "expired", 1000, "");
-    put_key(f.d, 2, 8, "of a disabled server", 0, "");
-    put_key(f.d, 3, 9, "of no server", 0, "");
-    put_key(f.d, 4, 7, long_key, 0, "");
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_server(f.d, 8, "TNX-8", false);
+    entries_put_key(f.d, 1, 7, "expired", 1000, "");
+    entries_put_key(f.d, 2, 8, "of a disabled server", 0, "");
+    entries_put_key(f.d, 3, 9, "of no server", 0, "");
+    entries_put_key(f.d, 4, 7, long_key, 0, "");
     assert_int_equal(find(&f, "expired", 999), 1);
     assert_int_equal(find(&f, "expired", 1000), 0);
     assert_int_equal(find(&f, "of a disabled server", 999), 0);
@@ -124,8 +90,8 @@ static void agent_needs_serial_and_token_of_an_enabled_server(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    put_server(f.d, 7, "TNX-7", true);
-    put_server(f.d, 8, "TNX-8", false);
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_server(f.d, 8, "TNX-8", false);
     const struct directory_server *server =
         directory_find_agent(f.r, span_of("TNX-7"), span_of("token"));
     assert_non_null(server);
@@ -148,14 +114,14 @@ static void changes_keep_buckets_and_removals_end_them(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    put_server(f.d, 7, "TNX-7", true);
-    put_key(f.d, 1, 7, "one", 0, "");
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_key(f.d, 1, 7, "one", 0, "");
     const struct directory_key *key = directory_find_key(f.r, span_of("one"), 5, &server);
     assert_true(bucket_take(&key->live->requests, rate, 1000, NULL));
     assert_true(bucket_take(&server->live->commands, rate, 1000, NULL));
-    put_key(f.d, 1, 7, "one", 2000, "{\"read_only\":true}");
-    assert_true(put_server(f.d, 7, "TNX-7", false));
-    assert_true(put_server(f.d, 7, "TNX-7", true));
+    entries_put_key(f.d, 1, 7, "one", 2000, "{\"read_only\":true}");
+    assert_true(entries_put_server(f.d, 7, "TNX-7", false));
+    assert_true(entries_put_server(f.d, 7, "TNX-7", true));
     key = directory_find_key(f.r, span_of("one"), 5, &server);
     assert_non_null(key->scope);
     assert_int_equal(key->not_after_s, 2000);
@@ -169,7 +135,7 @@ static void changes_keep_buckets_and_removals_end_them(void **state)
     assert_int_equal(key->id, 1);
     directory_leave(f.r);
     directory_reclaim(f.d);
-    put_key(f.d, 1, 7, "one", 0, "");
+    entries_put_key(f.d, 1, 7, "one", 0, "");
     key = directory_find_key(f.r, span_of("one"), 5, &server);
     assert_true(bucket_take(&key->live->requests, rate, 1000, NULL));
     end(&f);
@@ -180,11 +146,11 @@ static void equal_version_is_no_change(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    assert_true(put_server(f.d, 7, "TNX-7", true));
-    assert_false(put_server(f.d, 7, "TNX-7", true));
-    assert_true(put_server(f.d, 7, "TNX-7", false));
-    put_key(f.d, 1, 7, "one", 0, "{\"read_only\":true}");
-    put_key(f.d, 1, 7, "one", 0, "{\"read_only\":true}");
+    assert_true(entries_put_server(f.d, 7, "TNX-7", true));
+    assert_false(entries_put_server(f.d, 7, "TNX-7", true));
+    assert_true(entries_put_server(f.d, 7, "TNX-7", false));
+    entries_put_key(f.d, 1, 7, "one", 0, "{\"read_only\":true}");
+    entries_put_key(f.d, 1, 7, "one", 0, "{\"read_only\":true}");
     assert_int_equal(directory_count(f.d).n_keys, 1);
     end(&f);
 }
@@ -194,9 +160,9 @@ static void key_may_get_another_secret(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    put_server(f.d, 7, "TNX-7", true);
-    put_key(f.d, 1, 7, "old", 0, "");
-    put_key(f.d, 1, 7, "new", 0, "");
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_key(f.d, 1, 7, "old", 0, "");
+    entries_put_key(f.d, 1, 7, "new", 0, "");
     assert_int_equal(find(&f, "old", 5), 0);
     assert_int_equal(find(&f, "new", 5), 1);
     end(&f);
@@ -207,8 +173,8 @@ static void serial_may_pass_to_another_server(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    put_server(f.d, 7, "TNX", true);
-    put_server(f.d, 8, "TNX", true);
+    entries_put_server(f.d, 7, "TNX", true);
+    entries_put_server(f.d, 8, "TNX", true);
     assert_true(directory_remove_server(f.d, 7));
     const struct directory_server *server =
         directory_find_agent(f.r, span_of("TNX"), span_of("token"));
@@ -225,7 +191,7 @@ static void bad_scope_changes_nothing(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    hash_of("one", hash);
+    entries_hash("one", hash);
     assert_int_equal(directory_put_key(f.d, &key, hash, span_of("{"), &e), ERROR_SYNTAX);
     assert_int_equal(directory_count(f.d).n_keys, 0);
     end(&f);
@@ -251,10 +217,10 @@ static void used_keys_are_visited_once_with_their_last_time(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    put_server(f.d, 7, "TNX-7", true);
-    put_key(f.d, 1, 7, "one", 0, "");
-    put_key(f.d, 2, 7, "two", 0, "");
-    put_key(f.d, 3, 7, "three", 0, "");
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_key(f.d, 1, 7, "one", 0, "");
+    entries_put_key(f.d, 2, 7, "two", 0, "");
+    entries_put_key(f.d, 3, 7, "three", 0, "");
     assert_false(directory_has_used(f.d));
     (void)find(&f, "one", 100);
     (void)find(&f, "one", 101);
@@ -280,8 +246,8 @@ static void used_key_that_was_removed_is_not_visited(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    put_server(f.d, 7, "TNX-7", true);
-    put_key(f.d, 1, 7, "one", 0, "");
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_key(f.d, 1, 7, "one", 0, "");
     (void)find(&f, "one", 100);
     (void)directory_remove_key(f.d, 1);
     directory_leave(f.r);
@@ -289,7 +255,7 @@ static void used_key_that_was_removed_is_not_visited(void **state)
     assert_false(directory_visit_used(f.d, 8, on_used, &v));
     assert_int_equal(v.n, 0);
     /* Removed and never visited: freed with the directory. */
-    put_key(f.d, 2, 7, "two", 0, "");
+    entries_put_key(f.d, 2, 7, "two", 0, "");
     (void)find(&f, "two", 100);
     (void)directory_remove_key(f.d, 2);
     end(&f);
@@ -307,14 +273,14 @@ static void sweep_removes_what_was_not_put_again(void **state)
     int64_t sum = 0;
     (void)state;
     init(&f);
-    put_server(f.d, 7, "TNX-7", true);
-    put_server(f.d, 8, "TNX-8", true);
-    put_key(f.d, 1, 7, "one", 0, "");
-    put_key(f.d, 2, 7, "two", 0, "");
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_server(f.d, 8, "TNX-8", true);
+    entries_put_key(f.d, 1, 7, "one", 0, "");
+    entries_put_key(f.d, 2, 7, "two", 0, "");
     directory_begin_sweep(f.d);
-    put_server(f.d, 7, "TNX-7", true);
-    put_key(f.d, 2, 7, "two", 0, "");
-    put_key(f.d, 3, 7, "three", 0, "");
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_key(f.d, 2, 7, "two", 0, "");
+    entries_put_key(f.d, 3, 7, "three", 0, "");
     directory_end_sweep(f.d, on_swept, &sum);
     assert_int_equal(sum, 8);
     assert_int_equal(find(&f, "one", 5), 0);
@@ -329,10 +295,10 @@ static void grows_and_shrinks_without_losing_anything(void **state)
     char text[32];
     (void)state;
     init(&f);
-    put_server(f.d, 7, "TNX-7", true);
+    entries_put_server(f.d, 7, "TNX-7", true);
     for (int64_t id = 1; id <= 3000; id++) {
         (void)snprintf(text, sizeof(text), "key %d", (int)id);
-        put_key(f.d, id, 7, text, 0, "");
+        entries_put_key(f.d, id, 7, text, 0, "");
         if (id > 500) {
             assert_true(directory_remove_key(f.d, id - 500));
         }
@@ -357,13 +323,13 @@ static void failing_allocations_leave_it_whole(void **state)
     bool refused = true;
     (void)state;
 
-    hash_of("two", hash);
+    entries_hash("two", hash);
     for (size_t n = 0; refused; n++) {
         struct error_text e;
         bool changed = false;
         init(&f);
-        put_server(f.d, 7, "TNX-7", true);
-        put_key(f.d, 1, 7, "one", 0, "");
+        entries_put_server(f.d, 7, "TNX-7", true);
+        entries_put_key(f.d, 1, 7, "one", 0, "");
         allocator_refuse_after(n);
         int rc = directory_reserve(f.d, 100, 100);
         int rc_server = rc == 0 ? directory_put_server(f.d, &server, &changed) : rc;
@@ -379,111 +345,6 @@ static void failing_allocations_leave_it_whole(void **state)
         assert_true((directory_find_server(f.r, 8) != NULL) == (rc_server == 0));
         end(&f);
     }
-}
-
-/* Readers that look all the time, while the writer adds, changes and removes. Keys 1 to N_STABLE
- * are never removed: they must be found at every moment. */
-#define N_STABLE  64
-#define N_READERS 3
-#define N_ROUNDS  400
-
-struct race {
-    struct directory *d;
-    _Atomic bool stop;
-    _Atomic size_t n_misses;
-    _Atomic size_t n_lookups;
-};
-
-static void *read_all_the_time(void *arg)
-{
-    struct race *race = arg;
-    struct directory_reader *r = directory_join(race->d);
-    const struct directory_server *server = NULL;
-    char text[32];
-    unsigned turn = 0;
-
-    while (r != NULL && !atomic_load(&race->stop)) {
-        turn++;
-        (void)snprintf(text, sizeof(text), "key %u", turn % N_STABLE + 1);
-        const struct directory_key *key = directory_find_key(r, span_of(text), 5, &server);
-        if (key == NULL || key->id != (int64_t)(turn % N_STABLE + 1) || server->id != 7) {
-            (void)atomic_fetch_add(&race->n_misses, 1);
-        }
-        (void)snprintf(text, sizeof(text), "key %u", turn % 500 + 1000);
-        key = directory_find_key(r, span_of(text), 5, &server);
-        /* Touches all that an entry leads to: a sanitizer sees what was freed too early. */
-        if (key != NULL && (key->id < 1000 || key->id >= 1500 || strlen(server->serial) != 5 ||
-                            (key->scope != NULL && atomic_load(&key->live->last_used_s) != 5))) {
-            (void)atomic_fetch_add(&race->n_misses, 1);
-        }
-        if (key != NULL && key->scope != NULL) {
-            const struct scope_request ask = {.controller = span_of("power")};
-            if (scope_allows(key->scope, &ask)) {
-                (void)atomic_fetch_add(&race->n_misses, 1);
-            }
-        }
-        (void)directory_key_usable(r, turn % 500 + 1000, 5);
-        if (turn % 3 == 0) {
-            directory_leave(r);
-        }
-        (void)atomic_fetch_add(&race->n_lookups, 1);
-    }
-    directory_part(r);
-    return NULL;
-}
-
-static void write_one_round(struct directory *d, unsigned round)
-{
-    struct visited v = {.n = 0};
-    char text[32];
-
-    for (unsigned i = 0; i < 20; i++) {
-        unsigned id = 1000 + (round * 20 + i) % 500;
-        (void)snprintf(text, sizeof(text), "key %u", id);
-        if (round / 25 % 2 == 0) {
-            put_key(d, id, 7, text, 0, i % 2 == 0 ? "{\"read_only\":true}" : "");
-        } else {
-            (void)directory_remove_key(d, id);
-        }
-    }
-    unsigned stable = round % N_STABLE + 1;
-    (void)snprintf(text, sizeof(text), "key %u", stable);
-    put_key(d, stable, 7, text, 1000000 + round, "");
-    put_server(d, 8, "TNX-8", round % 2 == 0);
-    (void)directory_visit_used(d, 8, on_used, &v);
-    directory_reclaim(d);
-}
-
-static void readers_and_writer_do_not_disturb_each_other(void **state)
-{
-    pthread_t threads[N_READERS];
-    struct race race = {.d = directory_new()};
-    char text[32];
-    (void)state;
-
-    assert_non_null(race.d);
-    put_server(race.d, 7, "TNX-7", true);
-    for (unsigned i = 1; i <= N_STABLE; i++) {
-        (void)snprintf(text, sizeof(text), "key %u", i);
-        put_key(race.d, i, 7, text, 0, "");
-    }
-    for (size_t i = 0; i < N_READERS; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, read_all_the_time, &race), 0);
-    }
-    for (unsigned round = 0; round < N_ROUNDS; round++) {
-        size_t seen = atomic_load(&race.n_lookups);
-        write_one_round(race.d, round);
-        /* At least one look-up between any two rounds, however the threads are scheduled. */
-        while (atomic_load(&race.n_lookups) == seen) {
-            (void)sched_yield();
-        }
-    }
-    atomic_store(&race.stop, true);
-    for (size_t i = 0; i < N_READERS; i++) {
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-    }
-    assert_int_equal(atomic_load(&race.n_misses), 0);
-    directory_free(race.d);
 }
 
 int main(void)
@@ -502,7 +363,6 @@ int main(void)
         cmocka_unit_test(sweep_removes_what_was_not_put_again),
         cmocka_unit_test(grows_and_shrinks_without_losing_anything),
         cmocka_unit_test(failing_allocations_leave_it_whole),
-        cmocka_unit_test(readers_and_writer_do_not_disturb_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
