@@ -80,6 +80,10 @@ static void end_link(struct link *l, enum link_failure failure, const char *reas
         .reason = copy.text,
     };
 
+    if (l->starting) {
+        l->died = true; /* link_open returns the error */
+        return;
+    }
     (void)error_set(&copy, ERROR_CLOSED, "%s", l->reason.text[0] != '\0' ? l->reason.text : reason);
     link_free(l);
     if (state != LINK_ABORTED) {

@@ -48,6 +48,8 @@ struct link {
     enum link_state state;
     struct link_callbacks callbacks;
     void *user;
+    bool starting; /* inside link_open, where nothing may be called back */
+    bool died;     /* while starting */
     bool proxied;
     bool proxy_has_user;
     bool was_open;

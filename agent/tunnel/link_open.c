@@ -84,8 +84,10 @@ static int start_connect(struct link *l, const struct link_target *target)
         .ietf_version_or_minus_one = -1,
         .userdata = (void *)l->number, /* a number that lws only carries */
     };
+    l->starting = true;
     l->wsi = lws_client_connect_via_info(&info);
-    return l->wsi == NULL ? ERROR_CLOSED : 0;
+    l->starting = false;
+    return l->wsi == NULL || l->died ? ERROR_CLOSED : 0;
 }
 
 int link_open(struct link_lane *lane, const struct link_target *target,
@@ -115,7 +117,7 @@ int link_open(struct link_lane *lane, const struct link_target *target,
         rc = start_connect(l, target);
     }
     if (rc != 0) {
-        link_describe(l, "", 0);
+        link_describe(l, "Unable to connect", 0);
         (void)error_set(e, rc, "%s", l->reason.text);
         link_free(l);
         return rc;

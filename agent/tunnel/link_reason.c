@@ -61,6 +61,8 @@ void link_describe(struct link *l, const char *said, unsigned status)
     } else if (starts(said, "HS: ")) {
         (void)error_set(&l->reason, ERROR_PEER, "relay's answer to the upgrade is unusable: %s",
                         said + strlen("HS: "));
+    } else if (starts(said, "Unable to connect")) {
+        (void)error_set(&l->reason, ERROR_CLOSED, "cannot connect to %s", l->relay.host);
     } else {
         (void)error_set(&l->reason, ERROR_CLOSED, "%s closed the connection before the upgrade",
                         l->relay.host);

@@ -120,22 +120,38 @@ enum request_state request_judge_line(struct request *r)
 
 /* ---- fields ---- */
 
-/* llhttp gives each span in one piece, because the head is fed in one piece; the one call more
- * with which it ends a value may be empty. */
+/* The head is fed in one piece (two with a foreign method), so that llhttp gives each name and each
+ * value in one. Should it ever give a value without a name before it, it is not put on another
+ * field, but refused. */
+struct fields_state {
+    struct request *request;
+    bool awaits_value; /* a name has come, its value has not */
+};
+
 static int on_field_name(llhttp_t *parser, const char *at, size_t len)
 {
-    struct request *r = parser->data;
+    struct fields_state *state = parser->data;
+    struct request *r = state->request;
     if (r->n_fields == REQUEST_FIELDS_MAX) {
         request_refuse(r, REQUEST_HEAD_TOO_LARGE, "too many header fields");
         return -1;
     }
+    if (state->awaits_value) {
+        return -1;
+    }
+    state->awaits_value = true;
     r->fields[r->n_fields++] = (struct request_field){{at, len}, {at, 0}};
     return 0;
 }
 
 static int on_field_value(llhttp_t *parser, const char *at, size_t len)
 {
-    struct request *r = parser->data;
+    struct fields_state *state = parser->data;
+    struct request *r = state->request;
+    if (!state->awaits_value) {
+        return -1;
+    }
+    state->awaits_value = false;
     r->fields[r->n_fields - 1].value = span_trim((struct span){at, len});
     return 0;
 }
@@ -151,12 +167,13 @@ static void fields_parse(struct request *r)
 {
     llhttp_settings_t settings;
     llhttp_t parser;
+    struct fields_state state = {.request = r};
     llhttp_settings_init(&settings);
     settings.on_header_field = on_field_name;
     settings.on_header_value = on_field_value;
     settings.on_headers_complete = on_head_end;
     llhttp_init(&parser, HTTP_REQUEST, &settings);
-    parser.data = r;
+    parser.data = &state;
 
     const char *head = (const char *)buffer_bytes(&r->head);
     llhttp_errno_t err = HPE_OK;

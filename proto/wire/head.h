@@ -54,7 +54,9 @@ enum head_goaway {
 
 /* What an agent may ask of the relay (PROTOCOL.md 4.11). */
 enum head_control_op {
-    HEAD_CONTROL_KEY_ENABLE = 1 /* a new key for the agent's own server */
+    HEAD_CONTROL_KEY_ENABLE = 1, /* a new key for the agent's own server */
+    HEAD_CONTROL_KEY_LIST = 2,   /* that server's keys */
+    HEAD_CONTROL_KEY_REVOKE = 3  /* one of them */
 };
 
 /* How the relay answers. */

@@ -355,7 +355,7 @@ int command_key(int argc, char **argv)
     if (read_arguments(argc, argv, &a, &verb, &e) != 0) {
         return console_usage("key", &e);
     }
-    if (a.help) {
+    if (a.help || verb == NULL) {
         (void)fputs(HELP, stdout); /* console_flush looks at stdout */
         return console_flush(NULL);
     }

@@ -400,7 +400,7 @@ int command_server(int argc, char **argv)
     if (read_arguments(argc, argv, &a, &verb, &e) != 0) {
         return console_usage("server", &e);
     }
-    if (a.help) {
+    if (a.help || verb == NULL) {
         (void)fputs(HELP, stdout); /* console_flush looks at stdout */
         return console_flush(NULL);
     }

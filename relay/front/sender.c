@@ -91,7 +91,7 @@ void sender_find_client(struct session *s)
     }
 }
 
-void sender_forget(const struct session *s)
+void sender_forget(struct session *s)
 {
     if (s->is_counted) {
         peers_disconnect(s->worker->relay->peers, &s->counted);

@@ -31,6 +31,6 @@ void sender_begin_request(struct session *s);
 void sender_find_client(struct session *s);
 
 /* Gives the count back. */
-void sender_forget(const struct session *s);
+void sender_forget(struct session *s);
 
 #endif

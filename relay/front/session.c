@@ -308,12 +308,12 @@ static void forget(struct session *s)
 {
     struct worker *w = s->worker;
     wheel_cancel(&s->deadline);
-    list_remove(&s->node);
-    list_remove(&s->ready);
     sender_forget(s);
     metrics_subtract(&w->metrics.sessions_open, 1);
     give_request(s);
     buffer_close(&s->rest);
+    list_remove(&s->node);
+    list_remove(&s->ready);
     free(s);
 }
 

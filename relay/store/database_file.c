@@ -38,30 +38,33 @@ static int read_number(struct database *db, const char *sql, int64_t *value, str
     return rc;
 }
 
-static int connect(const char *path, struct database **db, struct error_text *e)
+/* NULL on failure, with `*rc` set. */
+static struct database *connect(const char *path, int *rc, struct error_text *e)
 {
-    struct database *made = calloc(1, sizeof(*made));
-    if (made == NULL) {
-        return error_set(e, ERROR_NOMEM, "%s: no memory", path);
+    struct database *db = calloc(1, sizeof(*db));
+    if (db == NULL) {
+        *rc = error_set(e, ERROR_NOMEM, "%s: no memory", path);
+        return NULL;
     }
-    made->path = strdup(path);
-    if (made->path == NULL) {
-        free(made);
-        return error_set(e, ERROR_NOMEM, "%s: no memory", path);
+    db->path = strdup(path);
+    if (db->path == NULL) {
+        free(db);
+        *rc = error_set(e, ERROR_NOMEM, "%s: no memory", path);
+        return NULL;
     }
     /* NOMUTEX: one connection is one thread's. */
-    int result = sqlite3_open_v2(path, &made->connection,
+    int result = sqlite3_open_v2(path, &db->connection,
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
                                      SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
                                  NULL);
     if (result != SQLITE_OK) {
-        int rc = database_explain(result, path, sqlite3_errstr(result), e);
-        database_close(made);
-        return rc;
+        *rc = database_explain(result, path, sqlite3_errstr(result), e);
+        database_close(db);
+        return NULL;
     }
-    (void)sqlite3_busy_timeout(made->connection, DATABASE_BUSY_MS); /* fails without connection */
-    *db = made;
-    return 0;
+    (void)sqlite3_busy_timeout(db->connection, DATABASE_BUSY_MS); /* fails without connection */
+    *rc = 0;
+    return db;
 }
 
 /* synchronous=FULL: a key that was printed outlives a power cut. trusted_schema off: a database
@@ -174,8 +177,8 @@ int database_check(struct database *db, struct error_text *e)
 
 int database_open(const char *path, bool check, struct database **db, struct error_text *e)
 {
-    struct database *made = NULL;
     struct stat st;
+    int rc = 0;
 
     if (stat(path, &st) != 0) {
         return errno == ENOENT
@@ -183,8 +186,8 @@ int database_open(const char *path, bool check, struct database **db, struct err
                                "%s does not exist: \"thinknx-relay init\" makes one", path)
                    : error_set(e, ERROR_IO, "cannot open %s: %s", path, strerror(errno));
     }
-    int rc = connect(path, &made, e);
-    if (rc != 0) {
+    struct database *made = connect(path, &rc, e);
+    if (made == NULL) {
         return rc;
     }
     rc = set_up_connection(made, e);
@@ -239,26 +242,27 @@ static int mark_as_ours(struct database *db, struct error_text *e)
     return database_run_sql(db, sql, e);
 }
 
-int database_create(const char *path, struct error_text *e)
+static int set_up_new(struct database *db, struct error_text *e)
 {
-    struct database *db = NULL;
-    int rc = create_file(path, e);
-
-    if (rc != 0) {
-        return rc;
-    }
-    rc = connect(path, &db, e);
-    if (rc == 0) {
-        rc = set_up_connection(db, e);
-    }
+    int rc = set_up_connection(db, e);
     if (rc == 0) {
         rc = mark_as_ours(db, e);
     }
     if (rc == 0) {
         rc = migrate(db, e);
     }
-    if (rc == 0) {
-        rc = set_up_journal(db, e);
+    return rc != 0 ? rc : set_up_journal(db, e);
+}
+
+int database_create(const char *path, struct error_text *e)
+{
+    int rc = create_file(path, e);
+    if (rc != 0) {
+        return rc;
+    }
+    struct database *db = connect(path, &rc, e);
+    if (db != NULL) {
+        rc = set_up_new(db, e);
     }
     database_close(db);
     if (rc != 0) {
@@ -282,28 +286,53 @@ static int copy_pages(struct database *from, struct database *to, struct error_t
                                  : database_explain(result, to->path, sqlite3_errstr(result), e);
 }
 
-int database_back_up(struct database *db, const char *path, struct error_text *e)
+static int fill_copy(struct database *db, struct database *copy, struct error_text *e)
 {
-    struct database *copy = NULL;
-    int rc = create_file(path, e);
-
-    if (rc != 0) {
-        return rc;
-    }
-    rc = connect(path, &copy, e);
-    if (rc == 0) {
-        rc = copy_pages(db, copy, e);
-    }
+    int rc = copy_pages(db, copy, e);
     if (rc == 0) {
         /* One file, without a journal beside it that could be forgotten. */
         rc = database_run_sql(copy, "PRAGMA journal_mode = DELETE", e);
     }
-    if (rc == 0) {
-        rc = database_check(copy, e);
+    return rc != 0 ? rc : database_check(copy, e);
+}
+
+/* The copy gets its name when it is whole: a file of that name is a good backup, whenever the
+ * machine may stop. */
+static int name_copy(const char *partial, const char *path, struct error_text *e)
+{
+    if (link(partial, path) != 0) {
+        return error_set(e, errno == EEXIST ? ERROR_EXISTS : ERROR_IO, "cannot create %s: %s", path,
+                         strerror(errno));
+    }
+    return 0;
+}
+
+int database_back_up(struct database *db, const char *path, struct error_text *e)
+{
+    char *partial = NULL;
+    struct stat st;
+    int rc = 0;
+
+    if (lstat(path, &st) == 0) {
+        return error_set(e, ERROR_EXISTS, "%s exists already; nothing is overwritten", path);
+    }
+    if (asprintf(&partial, "%s.%ld.partial", path, (long)getpid()) < 0) {
+        return error_set(e, ERROR_NOMEM, "no memory");
+    }
+    rc = create_file(partial, e);
+    if (rc != 0) {
+        free(partial);
+        return rc;
+    }
+    struct database *copy = connect(partial, &rc, e);
+    if (copy != NULL) {
+        rc = fill_copy(db, copy, e);
     }
     database_close(copy);
-    if (rc != 0) {
-        (void)unlink(path);
+    if (rc == 0) {
+        rc = name_copy(partial, path, e);
     }
+    (void)unlink(partial); /* has its other name, or is of no use */
+    free(partial);
     return rc;
 }

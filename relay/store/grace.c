@@ -71,7 +71,7 @@ int grace_reserve(struct grace *g, size_t n)
         return ERROR_NOMEM;
     }
     for (size_t i = 0; i < g->n_items; i++) {
-        items[i] = g->items[(g->first + i) % g->n_slots];
+        items[i] = g->items[(g->first + i) & (g->n_slots - 1)];
     }
     free(g->items);
     g->items = items;
@@ -96,7 +96,8 @@ void grace_retire(struct grace *g, void *memory, void (*release)(void *user, voi
 {
     assert(g->n_items < g->n_slots);
     uint64_t age = atomic_fetch_add(&g->age, 1) + 1;
-    g->items[(g->first + g->n_items) % g->n_slots] = (struct grace_item){memory, release, age};
+    g->items[(g->first + g->n_items) & (g->n_slots - 1)] =
+        (struct grace_item){memory, release, age};
     g->n_items++;
 }
 
@@ -125,7 +126,7 @@ void grace_reclaim(struct grace *g)
     uint64_t oldest = oldest_reader(g);
     while (g->n_items > 0 && g->items[g->first].age <= oldest) {
         struct grace_item item = g->items[g->first];
-        g->first = (g->first + 1) % g->n_slots;
+        g->first = (g->first + 1) & (g->n_slots - 1);
         g->n_items--;
         item.release(g->user, item.memory);
     }

@@ -34,7 +34,7 @@ struct grace {
     struct grace_item *items; /* owned; a ring, oldest first */
     size_t first;
     size_t n_items;
-    size_t n_slots;
+    size_t n_slots; /* power of two */
     void *user;
 };
 

@@ -91,7 +91,7 @@ static void log_row(const struct audit_row *row)
               log_bool("refused", row->refused), log_text("detail", row->detail));
 }
 
-/* Writes the rows at the head of the list up to the first job of another kind. */
+/* Writes all audit rows among the jobs, in one transaction. */
 static int add_rows(struct store *s, struct list *jobs, struct error_text *e)
 {
     int rc = database_begin(s->db, e);
@@ -100,34 +100,22 @@ static int add_rows(struct store *s, struct list *jobs, struct error_text *e)
     }
     for (struct list *node = jobs->next; rc == 0 && node != jobs; node = node->next) {
         const struct job *job = LIST_ITEM(node, struct job, node);
-        if (job->kind != JOB_AUDIT) {
-            break;
+        if (job->kind == JOB_AUDIT) {
+            rc = audit_add(s->db, &job->row, e);
         }
-        rc = audit_add(s->db, &job->row, e);
     }
     return database_end(s->db, rc, e);
 }
 
-static struct job *first_job(const struct list *jobs)
+static bool has_rows(struct list *jobs)
 {
-    struct list *node = list_first(jobs);
-    return node == NULL ? NULL : LIST_ITEM(node, struct job, node);
-}
-
-static void do_audits(struct store *s, struct list *jobs)
-{
-    struct error_text e = {""};
-    int rc = add_rows(s, jobs, &e);
-
-    note_result(s, "audit", rc, &e);
-    for (struct job *job = first_job(jobs); job != NULL && job->kind == JOB_AUDIT;
-         job = first_job(jobs)) {
-        list_remove(&job->node);
-        if (rc != 0) {
-            log_row(&job->row);
+    for (struct list *node = jobs->next; node != jobs; node = node->next) {
+        const struct job *job = LIST_ITEM(node, struct job, node);
+        if (job->kind == JOB_AUDIT) {
+            return true;
         }
-        free(job);
     }
+    return false;
 }
 
 static void poll_changes(struct store *s, bool own)
@@ -144,7 +132,7 @@ static void poll_changes(struct store *s, bool own)
     }
 }
 
-static void do_call(struct store *s, struct job *job)
+static void do_call(struct store *s, const struct job *job)
 {
     const struct control_time now = {clock_wall_s(), clock_now_us()};
     struct buffer answer;
@@ -161,19 +149,25 @@ static void do_call(struct store *s, struct job *job)
         secret_cleanse(answer.data, answer.cap);
     }
     buffer_close(&answer);
-    free(job);
 }
 
 static void do_jobs(struct store *s, struct list *jobs)
 {
-    for (struct job *job = first_job(jobs); job != NULL; job = first_job(jobs)) {
-        switch (job->kind) {
-        case JOB_AUDIT: do_audits(s, jobs); break;
-        case JOB_CALL:
-            list_remove(&job->node);
+    struct error_text e = {""};
+    int rc = 0;
+
+    if (has_rows(jobs)) {
+        rc = add_rows(s, jobs, &e);
+        note_result(s, "audit", rc, &e);
+    }
+    for (struct list *node = list_pop(jobs); node != NULL; node = list_pop(jobs)) {
+        struct job *job = LIST_ITEM(node, struct job, node);
+        if (job->kind == JOB_CALL) {
             do_call(s, job);
-            break;
+        } else if (rc != 0) {
+            log_row(&job->row);
         }
+        free(job);
     }
 }
 

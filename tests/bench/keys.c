@@ -110,16 +110,16 @@ static void make(struct bench *b)
 
 static size_t rss_kb(void)
 {
-    unsigned long total = 0;
-    unsigned long resident = 0;
+    char line[128] = "";
     FILE *f = fopen("/proc/self/statm", "r");
-    if (f == NULL || fscanf(f, "%lu %lu", &total, &resident) != 2) {
-        resident = 0;
+
+    if (f == NULL) {
+        return 0;
     }
-    if (f != NULL) {
-        (void)fclose(f);
-    }
-    return resident * (size_t)sysconf(_SC_PAGESIZE) / 1024;
+    char *resident = fgets(line, sizeof(line), f) == NULL ? NULL : strchr(line, ' ');
+    (void)fclose(f); /* only read from */
+    return resident == NULL ? 0
+                            : strtoul(resident, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
 /* The share of opening that is PRAGMA quick_check. */

@@ -3,6 +3,7 @@ tnx_unit(agent/url agent_tunnel)
 tnx_unit(agent/retry agent_tunnel)
 tnx_unit(agent/trust agent_tunnel)
 tnx_unit(agent/race agent_tunnel)
+tnx_unit(agent/link agent_tunnel)
 tnx_unit(agent/config agent_core)
 
 # The test is the name resolver.

@@ -37,11 +37,13 @@ static void test_retry_is_eager_first_and_doubles_then(void **state)
     static const uint32_t ceilings[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
     (void)state;
     for (size_t i = 0; i < RETRY_EAGER; i++) {
-        assert_in_range(wait_ms(RETRY_UNREACHABLE, 0, RANDOM + i), RETRY_MIN_MS / 2, RETRY_EAGER_MS);
+        assert_in_range(wait_ms(RETRY_UNREACHABLE, 0, RANDOM + i), RETRY_MIN_MS / 2,
+                        RETRY_EAGER_MS);
     }
     for (size_t i = 0; i < sizeof(ceilings) / sizeof(ceilings[0]); i++) {
         /* The draw that is the ceiling. */
-        assert_int_equal(wait_ms(RETRY_UNREACHABLE, 0, ceilings[i] - RETRY_MIN_MS / 2), ceilings[i]);
+        assert_int_equal(wait_ms(RETRY_UNREACHABLE, 0, ceilings[i] - RETRY_MIN_MS / 2),
+                         ceilings[i]);
     }
 }
 

@@ -63,9 +63,8 @@ static struct identity make(const char *name, const char *names, const struct id
     assert_int_equal(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
                                                 (const unsigned char *)name, -1, -1, 0),
                      1);
-    assert_int_equal(X509_set_issuer_name(c, issuer == NULL
-                                                 ? subject
-                                                 : X509_get_subject_name(issuer->certificate)),
+    assert_int_equal(X509_set_issuer_name(
+                         c, issuer == NULL ? subject : X509_get_subject_name(issuer->certificate)),
                      1);
     assert_int_equal(X509_set_pubkey(c, id.key), 1);
     add_extension(c, NID_basic_constraints, names == NULL ? "CA:TRUE" : "CA:FALSE");
@@ -80,8 +79,8 @@ static int set_up(void **state)
 {
     (void)state;
     made.ca = make("ca", NULL, NULL, -HOUR_S, HOUR_S);
-    made.good = make("good", "DNS:relay.example,IP:192.0.2.1,IP:2001:db8::1", &made.ca, -HOUR_S,
-                     HOUR_S);
+    made.good =
+        make("good", "DNS:relay.example,IP:192.0.2.1,IP:2001:db8::1", &made.ca, -HOUR_S, HOUR_S);
     made.wildcard = make("wildcard", "DNS:*.relay.example", &made.ca, -HOUR_S, HOUR_S);
     made.expired = make("expired", "DNS:relay.example", &made.ca, -2 * HOUR_S, -HOUR_S);
     made.early = make("early", "DNS:relay.example", &made.ca, HOUR_S, 2 * HOUR_S);
@@ -239,8 +238,10 @@ static void test_trust_accepts_what_names_the_host(void **state)
 static void test_trust_refuses_other_names(void **state)
 {
     (void)state;
-    assert_refuses(new_trust("relay.other", made.ca_file, NULL, 0), &made.good, "hostname mismatch");
-    assert_refuses(new_trust("192.0.2.2", made.ca_file, NULL, 0), &made.good, "IP address mismatch");
+    assert_refuses(new_trust("relay.other", made.ca_file, NULL, 0), &made.good,
+                   "hostname mismatch");
+    assert_refuses(new_trust("192.0.2.2", made.ca_file, NULL, 0), &made.good,
+                   "IP address mismatch");
     assert_refuses(new_trust("[::2]", made.ca_file, NULL, 0), &made.good, "IP address mismatch");
     assert_refuses(new_trust("a.b.relay.example", made.ca_file, NULL, 0), &made.wildcard,
                    "hostname mismatch");
@@ -287,12 +288,12 @@ static void test_trust_pins_and_chain_must_both_hold(void **state)
         new_trust("relay.example", made.ca_file, (const uint8_t(*)[TRUST_PIN_BYTES])good, 1);
     assert_true(shake_hands(t, &made.good));
     trust_free(t);
-    assert_refuses(new_trust("relay.example", made.ca_file, (const uint8_t(*)[TRUST_PIN_BYTES])alone,
-                             1),
-                   &made.good, "is not the pinned one");
-    assert_refuses(new_trust("elsewhere.example", made.ca_file,
-                             (const uint8_t(*)[TRUST_PIN_BYTES])alone, 1),
-                   &made.alone, "does not verify");
+    assert_refuses(
+        new_trust("relay.example", made.ca_file, (const uint8_t(*)[TRUST_PIN_BYTES])alone, 1),
+        &made.good, "is not the pinned one");
+    assert_refuses(
+        new_trust("elsewhere.example", made.ca_file, (const uint8_t(*)[TRUST_PIN_BYTES])alone, 1),
+        &made.alone, "does not verify");
 }
 
 static void test_trust_begin_forgets_and_change_takes_effect(void **state)

@@ -78,7 +78,8 @@ static void test_url_relay_refuses(void **state)
         "wss://[fe80::1%eth0]",
         "wss://::1",
         "wss://a23456789012345678901234567890123456789012345678901234567890123.b1234", /* fits */
-        "wss://a234567890123456789012345678901234567890123456789012345678901234.b", /* a label of 64 */
+        "wss://a234567890123456789012345678901234567890123456789012345678901234.b", /* a label of 64
+                                                                                     */
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -109,8 +110,11 @@ static void test_url_proxy_parses(void **state)
 {
     static const char *const good[] = {"http://proxy.lan:3128", "proxy.lan:3128",
                                        "HTTP://proxy.lan:3128/"};
-    static const char *const bad[] = {"http://proxy.lan", "proxy.lan", "https://proxy.lan:3128",
-                                      "socks5://proxy.lan:1080", "http://me:pw@proxy.lan:3128",
+    static const char *const bad[] = {"http://proxy.lan",
+                                      "proxy.lan",
+                                      "https://proxy.lan:3128",
+                                      "socks5://proxy.lan:1080",
+                                      "http://me:pw@proxy.lan:3128",
                                       "http://proxy.lan:3128/x"};
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {

@@ -121,7 +121,8 @@ static void lists_and_texts_have_a_maximum(void **state)
     scope_free(scope);
 
     memset(json, ' ', sizeof(json));
-    memcpy(json, "{}", 2);
+    json[0] = '{';
+    json[1] = '}';
     assert_int_equal(scope_parse((struct span){json, SCOPE_TEXT_BYTES_MAX}, &scope, &e), 0);
     assert_int_equal(scope_parse((struct span){json, SCOPE_TEXT_BYTES_MAX + 1}, &scope, &e),
                      ERROR_LIMIT);

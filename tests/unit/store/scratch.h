@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,25 +50,19 @@ static inline void scratch_open(struct scratch *s)
     assert_int_equal(database_open(s->path, false, &s->db, &s->e), 0);
 }
 
+static inline int scratch_remove_one(const char *path, const struct stat *st, int kind,
+                                     struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+/* The folder with all that is in it. */
 static inline void scratch_remove(const char *folder)
 {
-    char path[512];
-    DIR *d = opendir(folder);
-    struct dirent *entry = NULL;
-
-    assert_non_null(d);
-    while ((entry = readdir(d)) != NULL) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
-            continue;
-        }
-        assert_true(snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) <
-                    (int)sizeof(path));
-        if (unlink(path) != 0) {
-            scratch_remove(path);
-        }
-    }
-    assert_int_equal(closedir(d), 0);
-    assert_int_equal(rmdir(folder), 0);
+    assert_int_equal(nftw(folder, scratch_remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static inline void scratch_close(struct scratch *s)

@@ -20,8 +20,6 @@
 #define LIVE_MS    500
 #define GIVE_UP_MS 20000
 
-extern char **environ;
-
 struct fixture {
     struct scratch scratch;
     struct store *store;
