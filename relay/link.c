@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/base/error.h"
+#include "proto/base/secret.h"
 
 /* All that wait, oldest first. */
 static struct link_message *take_all(struct link *l)
@@ -22,6 +23,15 @@ static struct link_message *take_all(struct link *l)
     return oldest;
 }
 
+/* Replies to control calls hold new keys. */
+static void free_message(struct link_message *m)
+{
+    if (m->kind == LINK_CONTROL) {
+        secret_cleanse(m->bytes, m->len);
+    }
+    free(m);
+}
+
 static void on_async(uv_async_t *async)
 {
     struct link *l = async->data;
@@ -30,7 +40,7 @@ static void on_async(uv_async_t *async)
     while (m != NULL) {
         struct link_message *next = m->next;
         l->on_message(l->user, m);
-        free(m);
+        free_message(m);
         m = next;
     }
     if (any) {
@@ -59,7 +69,7 @@ static void on_async_closed(uv_handle_t *handle)
     struct link_message *m = take_all(l);
     while (m != NULL) {
         struct link_message *next = m->next;
-        free(m);
+        free_message(m);
         m = next;
     }
 }

@@ -24,21 +24,25 @@ static uint64_t now_ms(const struct tunnel *t)
     return uv_now(t->loop);
 }
 
+static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 /* The timer may fire too early, never too late: moving it for every frame would be waste. */
 static void arm(struct tunnel *t)
 {
-    uint64_t wanted_ms = t->deadline_ms;
-    if (t->mux != NULL && t->state != TUNNEL_CLOSING && mux_next_ms(t->mux) < wanted_ms) {
-        wanted_ms = mux_next_ms(t->mux);
+    uint64_t now = now_ms(t);
+    uint64_t wanted_ms = earlier(t->deadline_ms, now + TUNNEL_HEARTBEAT_MS);
+    if (t->mux != NULL && t->state != TUNNEL_CLOSING) {
+        wanted_ms = earlier(wanted_ms, mux_next_ms(t->mux));
     }
-    if (t->state == TUNNEL_DRAINING && !t->goaway_seen && t->answer_ms < wanted_ms &&
-        t->answer_ms > now_ms(t)) {
-        wanted_ms = t->answer_ms;
+    if (t->state == TUNNEL_DRAINING && t->answer_ms > now) {
+        wanted_ms = earlier(wanted_ms, t->answer_ms);
     }
     if (wanted_ms >= t->armed_ms && uv_is_active((const uv_handle_t *)&t->timer)) {
         return;
     }
-    uint64_t now = now_ms(t);
     t->armed_ms = wanted_ms;
     (void)uv_timer_start(&t->timer, on_timer, wanted_ms > now ? wanted_ms - now : 0, 0);
 }

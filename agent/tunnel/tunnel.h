@@ -16,10 +16,14 @@
 #include "proto/base/span.h"
 #include "proto/wire/mux.h"
 
-/* A loop that stood still for so long (SIGSTOP, a suspended machine) has been given up by the
- * relay, which has answered for the requests still in the socket: they must not reach the server
- * now. */
-#define TUNNEL_STALL_MS MUX_REPLY_DEADLINE_MS
+/* The tunnel's timer fires at least so often. If it is later than TUNNEL_STALL_MS, the process
+ * stood still (SIGSTOP, a suspended machine): requests that are in the socket since then are not
+ * executed any more, because the relay, which waits 15 s for a sign of life while a request is
+ * open, has answered for them or is about to. */
+#define TUNNEL_HEARTBEAT_MS 5000
+#define TUNNEL_STALL_MS     8000
+_Static_assert(TUNNEL_HEARTBEAT_MS + TUNNEL_STALL_MS < MUX_PING_BUSY_MS + MUX_REPLY_DEADLINE_MS,
+               "we must give up before the relay does");
 
 /* How long the relay may take to answer our goaway when no request is in flight any more. A relay
  * that does not answer at all must not hold up the end. */

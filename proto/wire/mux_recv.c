@@ -153,7 +153,7 @@ static void give_back_requests(struct mux *m)
 {
     struct list *node;
     while ((node = list_first(&m->requests)) != NULL) {
-        mux_serve_lost(m, LIST_ITEM(node, struct mux_stream, send), HEAD_RESET_SHUTDOWN,
+        mux_serve_lost(m, LIST_ITEM(node, struct mux_stream, send), HEAD_RESET_TUNNEL_LOST,
                        HEAD_DELIVERED_NO);
     }
 }

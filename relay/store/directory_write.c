@@ -319,7 +319,23 @@ void directory_begin_sweep(struct directory *d)
     d->sweep++;
 }
 
-void directory_end_sweep(struct directory *d, void (*on_server)(void *user, int64_t id), void *user)
+void directory_sweep_servers(struct directory *d, void (*on_server)(void *user, int64_t id),
+                             void *user)
+{
+    const void *item = NULL;
+    size_t cursor = 0;
+
+    while ((item = index_next(&d->servers, &cursor)) != NULL) {
+        const struct server_entry *entry = item;
+        if (entry->sweep != d->sweep) {
+            int64_t id = entry->server.id;
+            (void)directory_remove_server(d, id);
+            on_server(user, id);
+        }
+    }
+}
+
+void directory_sweep_keys(struct directory *d)
 {
     const void *item = NULL;
     size_t cursor = 0;
@@ -328,15 +344,6 @@ void directory_end_sweep(struct directory *d, void (*on_server)(void *user, int6
         const struct key_entry *entry = item;
         if (entry->sweep != d->sweep) {
             (void)directory_remove_key(d, entry->key.id);
-        }
-    }
-    cursor = 0;
-    while ((item = index_next(&d->servers, &cursor)) != NULL) {
-        const struct server_entry *entry = item;
-        if (entry->sweep != d->sweep) {
-            int64_t id = entry->server.id;
-            (void)directory_remove_server(d, id);
-            on_server(user, id);
         }
     }
 }

@@ -33,11 +33,12 @@ int directory_put_key(struct directory *d, const struct directory_key *key,
 bool directory_remove_server(struct directory *d, int64_t id);
 bool directory_remove_key(struct directory *d, int64_t id);
 
-/* A fill from scratch: what is not put again between the two calls is removed by the second, which
- * names the servers among it. */
+/* A fill from scratch: what is not put again after the first call is removed by the other two. They
+ * are two so that a removed server's keys end with it, not after a million others were read. */
 void directory_begin_sweep(struct directory *d);
-void directory_end_sweep(struct directory *d, void (*on_server)(void *user, int64_t id),
-                         void *user);
+void directory_sweep_servers(struct directory *d, void (*on_server)(void *user, int64_t id),
+                             void *user);
+void directory_sweep_keys(struct directory *d);
 
 /* Frees what no reader can see any more. Called now and then. */
 void directory_reclaim(struct directory *d);

@@ -2,9 +2,26 @@
 /* The queue of the store thread. */
 #include "relay/store/job.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #include "proto/base/error.h"
+
+struct job *job_new(enum job_kind kind, size_t len)
+{
+    struct job *job = calloc(1, sizeof(*job) + len);
+    if (job != NULL) {
+        list_init(&job->node);
+        job->kind = kind;
+        job->len = len;
+    }
+    return job;
+}
+
+void job_free(struct job *job)
+{
+    free(job);
+}
 
 int job_queue_init(struct job_queue *q, size_t max_jobs)
 {

@@ -29,6 +29,10 @@ struct job {
     char body[];
 };
 
+/* Room for `len` bytes of body. NULL when out of memory. */
+struct job *job_new(enum job_kind kind, size_t len);
+void job_free(struct job *job);
+
 struct job_queue {
     pthread_mutex_t lock;
     pthread_cond_t wake;

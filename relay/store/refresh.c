@@ -152,23 +152,26 @@ static int reserve(struct refresh *r, struct error_text *e)
     return rc == 0 ? 0 : error_set(e, rc, "no memory for %lld keys", (long long)n_keys);
 }
 
-static int put_all(struct refresh *r, int64_t now_s, struct error_text *e)
+static int put_all_servers(struct refresh *r, struct error_text *e)
 {
     sqlite3_stmt *statement = NULL;
     size_t n = 0;
-
     int rc = database_prepare(r->db, ALL_SERVERS, &statement, e);
-    if (rc == 0) {
-        rc = put_rows(r, statement, put_server, &n, e);
+
+    return rc != 0 ? rc : put_rows(r, statement, put_server, &n, e);
+}
+
+static int put_all_keys(struct refresh *r, int64_t now_s, struct error_text *e)
+{
+    sqlite3_stmt *statement = NULL;
+    size_t n = 0;
+    int rc = database_prepare(r->db, ALL_KEYS, &statement, e);
+
+    if (rc != 0) {
+        return rc;
     }
-    if (rc == 0) {
-        rc = database_prepare(r->db, ALL_KEYS, &statement, e);
-    }
-    if (rc == 0) {
-        value_bind_int(statement, 1, now_s - EXPIRED_KEEP_S);
-        rc = put_rows(r, statement, put_key, &n, e);
-    }
-    return rc;
+    value_bind_int(statement, 1, now_s - EXPIRED_KEEP_S);
+    return put_rows(r, statement, put_key, &n, e);
 }
 
 /* Inside a transaction: everything, up to the row `newest` of `changes`. */
@@ -176,12 +179,16 @@ static int load_inside(struct refresh *r, int64_t newest, int64_t now_s, struct 
 {
     int rc = reserve(r, e);
 
+    directory_begin_sweep(r->directory);
     if (rc == 0) {
-        directory_begin_sweep(r->directory);
-        rc = put_all(r, now_s, e);
+        rc = put_all_servers(r, e);
     }
     if (rc == 0) {
-        directory_end_sweep(r->directory, r->on_server, r->user);
+        directory_sweep_servers(r->directory, r->on_server, r->user);
+        rc = put_all_keys(r, now_s, e);
+    }
+    if (rc == 0) {
+        directory_sweep_keys(r->directory);
         r->last_seq = newest;
     }
     return rc;

@@ -167,7 +167,7 @@ static void do_jobs(struct store *s, struct list *jobs)
         } else if (rc != 0) {
             log_row(&job->row);
         }
-        free(job);
+        job_free(job);
     }
 }
 
@@ -395,7 +395,7 @@ static int push(struct store *s, struct job *job)
 void store_audit(struct store *s, const char *who, const char *what, const char *detail)
 {
     struct audit_row row;
-    struct job *job = malloc(sizeof(*job));
+    struct job *job = job_new(JOB_AUDIT, 0);
 
     audit_row_set(&row, clock_wall_s(), who, what, NULL, detail);
     if (job == NULL) {
@@ -403,9 +403,9 @@ void store_audit(struct store *s, const char *who, const char *what, const char 
         log_row(&row);
         return;
     }
-    *job = (struct job){.kind = JOB_AUDIT, .row = row};
+    job->row = row;
     if (push(s, job) != 0) {
-        free(job);
+        job_free(job);
         log_row(&row);
     }
 }
@@ -416,23 +416,21 @@ int store_control(struct store *s, int64_t server_id, uint16_t op, struct span b
     if (body.len > CALL_BYTES_MAX) {
         return ERROR_LIMIT;
     }
-    struct job *job = malloc(sizeof(*job) + body.len);
+    struct job *job = job_new(JOB_CALL, body.len);
     if (job == NULL) {
         (void)atomic_fetch_add(&s->n_dropped, 1);
         return ERROR_LIMIT;
     }
-    *job = (struct job){.kind = JOB_CALL,
-                        .server_id = server_id,
-                        .op = op,
-                        .done = done,
-                        .user = user,
-                        .len = body.len};
+    job->server_id = server_id;
+    job->op = op;
+    job->done = done;
+    job->user = user;
     if (body.len > 0) {
         memcpy(job->body, body.p, body.len);
     }
     int rc = push(s, job);
     if (rc != 0) {
-        free(job);
+        job_free(job);
     }
     return rc;
 }

@@ -15,67 +15,14 @@
 #include <string.h>
 
 #include "proto/base/error.h"
-#include "proto/base/list.h"
 #include "proto/base/log.h"
-#include "proto/base/random.h"
 #include "relay/front/exchange.h"
-#include "relay/router.h"
-#include "relay/tunnel/probe.h"
-#include "relay/tunnel/websocket.h"
+#include "relay/tunnel/tunnel_internal.h"
 #include "relay/worker.h"
 
 /* How often liveness is looked at. */
 #define TICK_MS 1000
-/* Longest address text: an IPv6 address with port. */
-#define ADDRESS_BYTES 64
-
-enum tunnel_state {
-    TUNNEL_GREETING, /* waits for HELLO */
-    TUNNEL_UP,       /* registered: requests are routed to it */
-    TUNNEL_RETIRING, /* not registered any more, finishes what is in flight */
-    TUNNEL_ENDED     /* the connection is closing */
-};
-
-struct tunnel {
-    struct worker *worker;
-    struct conn *conn; /* owned */
-    struct websocket *websocket;
-    struct mux *mux;
-    tunnel_ref ref;
-    uint64_t number;
-    int64_t server;
-    enum tunnel_state state;
-    uint16_t doomed; /* close code to end with; 0 = live */
-    const char *doom_reason;
-    bool dirty;
-    bool feeding;  /* inside mux_recv */
-    bool retiring; /* tunnel_retire was called */
-    uint64_t opened_ms;
-    uint64_t up_ms;
-    uint64_t retire_by_ms;
-    struct list node;       /* worker->tunnels */
-    struct list dirty_node; /* worker->dirty_tunnels */
-    struct wheel_timer tick;
-    struct probe probe;
-    char serial[DIRECTORY_SERIAL_BYTES];
-    char address[ADDRESS_BYTES];
-    char software[64];
-};
-
-/* An exchange's reference is kept in the stream's user pointer: nothing to allocate or free. */
-static void *pointer_of(exchange_ref ref)
-{
-    return (void *)(uintptr_t)ref;
-}
-
-static exchange_ref ref_of(void *stream_user)
-{
-    return (exchange_ref)(uintptr_t)stream_user;
-}
-
-_Static_assert(sizeof(void *) >= sizeof(exchange_ref), "the relay needs 64-bit pointers");
-
-static void mark_dirty(struct tunnel *t)
+void tunnel_mark_dirty(struct tunnel *t)
 {
     if (!t->dirty && t->state != TUNNEL_ENDED) {
         t->dirty = true;
@@ -83,7 +30,7 @@ static void mark_dirty(struct tunnel *t)
     }
 }
 
-static void doom(struct tunnel *t, uint16_t code, const char *reason)
+void tunnel_doom(struct tunnel *t, uint16_t code, const char *reason)
 {
     if (t->doomed == 0) {
         t->doomed = code;
@@ -93,7 +40,7 @@ static void doom(struct tunnel *t, uint16_t code, const char *reason)
 
 /* ---- the end ---- */
 
-static void unregister(struct tunnel *t, const char *reason)
+void tunnel_unregister(struct tunnel *t, const char *reason)
 {
     if (t->state != TUNNEL_UP) {
         return;
@@ -126,7 +73,7 @@ static void end(struct tunnel *t, uint16_t code, const char *reason)
         return;
     }
     bool was_up = t->state != TUNNEL_GREETING;
-    unregister(t, reason);
+    tunnel_unregister(t, reason);
     t->state = TUNNEL_ENDED;
     list_remove(&t->dirty_node);
     wheel_cancel(&t->tick);
@@ -216,219 +163,6 @@ static void on_drain(struct conn *c)
     flush(c->user);
 }
 
-/* ---- probes: streams of our own, with no exchange behind them ---- */
-
-static void end_probe(struct tunnel *t, bool answered, uint32_t server_us, const char *reason)
-{
-    probe_ended(&t->probe, random_u64(), worker_now_ms(t->worker));
-    board_probe(t->worker->relay->board, t->server, t->number, answered, server_us,
-                mux_rtt_us(t->mux), reason);
-}
-
-static void send_probe(struct tunnel *t, uint64_t now_ms)
-{
-    struct head_request head = {
-        .method = HEAD_METHOD_GET,
-        .deadline_ms = PROBE_DEADLINE_MS,
-        .path = span_of(PROBE_PATH),
-        .request_id = span_of("probe"),
-    };
-    uint32_t stream = 0;
-    if (mux_request(t->mux, &head, NULL, pointer_of(0), &stream, now_ms) == 0) {
-        probe_started(&t->probe, stream, now_ms);
-    } else {
-        probe_ended(&t->probe, random_u64(), now_ms); /* full of real calls: those tell as much */
-    }
-}
-
-static void tick_probe(struct tunnel *t, uint64_t now_ms)
-{
-    if (t->state != TUNNEL_UP) {
-        return;
-    }
-    if (probe_is_late(&t->probe, now_ms)) {
-        mux_reset(t->mux, t->probe.stream, HEAD_RESET_DEADLINE, HEAD_DELIVERED_UNKNOWN);
-        end_probe(t, false, 0, "server_timeout");
-    }
-    if (probe_is_due(&t->probe, now_ms)) {
-        send_probe(t, now_ms);
-    }
-}
-
-/* A real call was answered: as good as a probe, and told to the board as often as one. */
-static void note_answer(struct tunnel *t, uint32_t server_us)
-{
-    if (probe_is_due(&t->probe, worker_now_ms(t->worker))) {
-        end_probe(t, true, server_us, NULL);
-    }
-}
-
-/* ---- events of the mux ---- */
-
-static void tell_old_tunnel(struct tunnel *t, tunnel_ref old)
-{
-    struct worker *w = t->worker;
-    metrics_add(&w->metrics.tunnels_replaced, 1);
-    struct tunnel *mine = ref_worker(old) == w->index ? tunnel_find(w, old) : NULL;
-    if (mine != NULL) {
-        tunnel_replace(mine);
-    }
-}
-
-static void announce(struct tunnel *t)
-{
-    struct link_message *m = link_message_new(LINK_TUNNEL_UP, 0);
-    if (m == NULL) {
-        doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "out of memory");
-        return;
-    }
-    m->server = t->server;
-    m->tunnel = t->ref;
-    worker_broadcast(t->worker->relay, m);
-}
-
-static void on_ready(void *user, const struct mux_peer *peer)
-{
-    struct tunnel *t = user;
-    struct worker *w = t->worker;
-    const struct directory_server *server = directory_find_server(w->reader, t->server);
-    tunnel_ref old = 0;
-    if (server == NULL || !server->enabled) {
-        mux_goaway(t->mux, HEAD_GOAWAY_DISABLED, 0);
-        doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "server disabled");
-        return;
-    }
-    if (w->draining || !registry_up(&w->registry, t->server, t->ref, worker_now_ms(w), &old)) {
-        doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "a newer tunnel is up, or the relay drains");
-        return;
-    }
-    t->state = TUNNEL_UP;
-    t->up_ms = worker_now_ms(w);
-    memcpy(t->software, peer->software, sizeof(t->software));
-    t->software[sizeof(t->software) - 1] = '\0';
-    metrics_add(&w->metrics.tunnels_opened, 1);
-    log_event(LOG_LEVEL_INFO, "tunnel up", log_text("serial", t->serial),
-              log_uint("tunnel", t->number), log_text("address", t->address),
-              log_text("agent", t->software), log_uint("version", peer->version),
-              log_bool("replaced", old != 0));
-    board_tunnel_up(w->relay->board, t->server, t->serial, t->number, t->address, t->software);
-    probe_init(&t->probe, w->settings.probe_ms, t->up_ms);
-    if (old != 0) {
-        tell_old_tunnel(t, old);
-    }
-    announce(t);
-    tick_probe(t, t->up_ms);
-}
-
-static void on_handed(void *user, uint32_t stream, void *stream_user)
-{
-    (void)stream;
-    struct tunnel *t = user;
-    if (ref_of(stream_user) != 0) {
-        router_handed(t->worker, ref_of(stream_user));
-    }
-}
-
-static void on_response(void *user, uint32_t stream, void *stream_user,
-                        const struct head_response *head, bool end_of_stream)
-{
-    (void)stream;
-    struct tunnel *t = user;
-    if (ref_of(stream_user) == 0) {
-        end_probe(t, true, head->server_us, NULL);
-        return;
-    }
-    note_answer(t, head->server_us);
-    metrics_observe(&t->worker->metrics.upstream, head->server_us);
-    router_head(t->worker, ref_of(stream_user), head, end_of_stream);
-}
-
-static void on_data(void *user, uint32_t stream, void *stream_user, const uint8_t *bytes,
-                    size_t len, bool end_of_stream)
-{
-    struct tunnel *t = user;
-    if (ref_of(stream_user) == 0) {
-        mux_consume(t->mux, stream, len);
-        return;
-    }
-    router_data(t->worker, ref_of(stream_user), t->ref, stream, bytes, len, end_of_stream);
-}
-
-static void on_reset(void *user, uint32_t stream, void *stream_user, enum head_reset reason,
-                     enum head_delivered delivered)
-{
-    (void)stream;
-    struct tunnel *t = user;
-    if (ref_of(stream_user) == 0) {
-        end_probe(t, false, 0, head_reset_name((uint16_t)reason));
-        return;
-    }
-    router_failed(t->worker, ref_of(stream_user), reason, delivered);
-}
-
-static void on_goaway(void *user, enum head_goaway reason, uint32_t retry_after_ms)
-{
-    (void)retry_after_ms;
-    struct tunnel *t = user;
-    log_event(LOG_LEVEL_INFO, "agent drains", log_text("serial", t->serial),
-              log_uint("tunnel", t->number), log_text("reason", head_goaway_name(reason)));
-    unregister(t, "agent drains");
-    if (t->state == TUNNEL_UP) {
-        t->state = TUNNEL_RETIRING;
-        t->retiring = true;
-        t->retire_by_ms = worker_now_ms(t->worker) + t->worker->settings.drain_ms;
-    }
-}
-
-/* The reply comes from the store's thread; it is handed to the tunnel's worker by message. */
-struct control_call {
-    struct relay *relay;
-    tunnel_ref tunnel;
-    uint32_t id;
-};
-
-static void on_control_done(void *user, uint16_t status, struct span body)
-{
-    struct control_call *call = user;
-    struct link_message *m = link_message_new(LINK_CONTROL, body.len);
-    if (m != NULL) {
-        m->tunnel = call->tunnel;
-        m->stream = call->id;
-        m->number = status;
-        if (body.len > 0) {
-            memcpy(m->bytes, body.p, body.len);
-        }
-        link_post(&call->relay->workers[ref_worker(call->tunnel)].link, m);
-    }
-    free(call);
-}
-
-static void on_control(void *user, uint32_t id, uint16_t op, struct span body)
-{
-    struct tunnel *t = user;
-    struct control_call *call = malloc(sizeof(*call));
-    if (call != NULL) {
-        *call = (struct control_call){t->worker->relay, t->ref, id};
-        if (store_control(t->worker->relay->store, t->server, op, body, on_control_done, call) ==
-            0) {
-            return;
-        }
-        free(call);
-    }
-    (void)mux_control_reply(t->mux, id, 503, span_of("{\"error\":\"busy, try again\"}"));
-    mark_dirty(t);
-}
-
-static const struct mux_events events = {
-    .on_ready = on_ready,
-    .on_handed = on_handed,
-    .on_response = on_response,
-    .on_data = on_data,
-    .on_reset = on_reset,
-    .on_goaway = on_goaway,
-    .on_control = on_control,
-};
-
 /* ---- receiving ---- */
 
 static int on_bytes(void *user, const uint8_t *bytes, size_t len)
@@ -451,14 +185,14 @@ static void on_ping(void *user, const uint8_t *payload, size_t len)
     if (websocket_pack(frame, WEBSOCKET_PONG, payload, len) < 0 ||
         conn_pending(t->conn) > TUNNEL_PENDING_BYTES ||
         conn_write(t->conn, buffer_bytes(frame), frame->len) < 0) {
-        doom(t, WEBSOCKET_CLOSE_PROTOCOL, "pings are not answered any more");
+        tunnel_doom(t, WEBSOCKET_CLOSE_PROTOCOL, "pings are not answered any more");
     }
 }
 
 static void on_peer_close(void *user, uint16_t code)
 {
     (void)code;
-    doom(user, WEBSOCKET_CLOSE_NORMAL, "closed by the agent");
+    tunnel_doom(user, WEBSOCKET_CLOSE_NORMAL, "closed by the agent");
 }
 
 static void feed(struct tunnel *t, const uint8_t *bytes, size_t len)
@@ -469,14 +203,14 @@ static void feed(struct tunnel *t, const uint8_t *bytes, size_t len)
     exchange_flush_assembled(t->worker);
     if (mux_fault(t->mux) != MUX_FAULT_NONE) {
         enum mux_fault fault = mux_fault(t->mux);
-        doom(t, (uint16_t)(WEBSOCKET_CLOSE_FAULT + (unsigned)fault), mux_fault_name(fault));
+        tunnel_doom(t, (uint16_t)(WEBSOCKET_CLOSE_FAULT + (unsigned)fault), mux_fault_name(fault));
     } else if (err > 0) {
-        doom(t, (uint16_t)err, "broke the websocket protocol");
+        tunnel_doom(t, (uint16_t)err, "broke the websocket protocol");
     }
     if (t->state == TUNNEL_RETIRING && mux_n_streams(t->mux) == 0) {
-        doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "drained");
+        tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "drained");
     }
-    mark_dirty(t);
+    tunnel_mark_dirty(t);
     end_if_doomed(t);
 }
 
@@ -506,15 +240,15 @@ static void on_tick(struct wheel_timer *timer)
     struct tunnel *t = LIST_ITEM(timer, struct tunnel, tick);
     uint64_t now_ms = worker_now_ms(t->worker);
     wheel_set(&t->worker->wheel, timer, now_ms + TICK_MS);
-    tick_probe(t, now_ms);
+    tunnel_tick_probe(t, now_ms);
     if (mux_tick(t->mux, now_ms) < 0) {
         enum mux_fault fault = mux_fault(t->mux);
-        doom(t, (uint16_t)(WEBSOCKET_CLOSE_FAULT + (unsigned)fault), mux_fault_name(fault));
+        tunnel_doom(t, (uint16_t)(WEBSOCKET_CLOSE_FAULT + (unsigned)fault), mux_fault_name(fault));
     }
     if (t->state == TUNNEL_RETIRING && (mux_n_streams(t->mux) == 0 || now_ms >= t->retire_by_ms)) {
-        doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "drained");
+        tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "drained");
     }
-    mark_dirty(t);
+    tunnel_mark_dirty(t);
     end_if_doomed(t);
 }
 
@@ -528,7 +262,7 @@ static struct mux *make_mux(struct tunnel *t)
     s.max_streams = w->settings.in_flight_per_server;
     s.ping_idle_ms = w->settings.ping_idle_ms;
     s.reply_deadline_ms = w->settings.reply_deadline_ms;
-    return mux_new(&s, &events, t, worker_now_ms(w));
+    return mux_new(&s, &tunnel_mux_events, t, worker_now_ms(w));
 }
 
 static int make_parts(struct tunnel *t)
@@ -576,7 +310,7 @@ int tunnel_open(struct worker *w, struct conn *conn, const struct directory_serv
     conn_take_over(conn, &conn_callbacks, t);
     wheel_set(&w->wheel, &t->tick, t->opened_ms + TICK_MS);
     metrics_add(&w->metrics.tunnels_open, 1);
-    mark_dirty(t);
+    tunnel_mark_dirty(t);
     if (rest.len > 0) {
         feed(t, (const uint8_t *)rest.p, rest.len);
     }
@@ -606,28 +340,28 @@ int tunnel_request(struct tunnel *t, exchange_ref exchange, const struct head_re
     if (t->state != TUNNEL_UP) {
         return ERROR_STATE;
     }
-    int err =
-        mux_request(t->mux, head, body.p, pointer_of(exchange), stream, worker_now_ms(t->worker));
-    mark_dirty(t);
+    int err = mux_request(t->mux, head, body.p, tunnel_pointer_of(exchange), stream,
+                          worker_now_ms(t->worker));
+    tunnel_mark_dirty(t);
     return err;
 }
 
 void tunnel_reset(struct tunnel *t, uint32_t stream, enum head_reset reason)
 {
     mux_reset(t->mux, stream, reason, HEAD_DELIVERED_UNKNOWN);
-    mark_dirty(t);
+    tunnel_mark_dirty(t);
 }
 
 void tunnel_consumed(struct tunnel *t, uint32_t stream, size_t len)
 {
     mux_consume(t->mux, stream, len);
-    mark_dirty(t);
+    tunnel_mark_dirty(t);
 }
 
 void tunnel_control_reply(struct tunnel *t, uint32_t call, uint16_t status, struct span body)
 {
     (void)mux_control_reply(t->mux, call, status, body);
-    mark_dirty(t);
+    tunnel_mark_dirty(t);
 }
 
 void tunnel_retire(struct tunnel *t, enum head_goaway reason, bool at_once, uint32_t limit_ms)
@@ -636,7 +370,7 @@ void tunnel_retire(struct tunnel *t, enum head_goaway reason, bool at_once, uint
         return;
     }
     t->retiring = true;
-    unregister(t, head_goaway_name(reason));
+    tunnel_unregister(t, head_goaway_name(reason));
     if (t->state != TUNNEL_GREETING) {
         t->state = TUNNEL_RETIRING;
     }
@@ -644,13 +378,13 @@ void tunnel_retire(struct tunnel *t, enum head_goaway reason, bool at_once, uint
     t->retire_by_ms = worker_now_ms(t->worker) + limit_ms;
     if (at_once) {
         flush(t);
-        doom(t, WEBSOCKET_CLOSE_GOING_AWAY, head_goaway_name(reason));
+        tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, head_goaway_name(reason));
         if (!t->feeding) {
             end_if_doomed(t);
         }
         return;
     }
-    mark_dirty(t);
+    tunnel_mark_dirty(t);
 }
 
 void tunnel_replace(struct tunnel *t)

@@ -23,7 +23,7 @@ SHORT = 400  # bytes
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory):
-    made = fronts.Front(tmp_path_factory.mktemp("front"))
+    made = fronts.Front(tmp_path_factory.mktemp("front"), relay=fronts.PATIENT)
     yield made
     try:
         made.stop()

@@ -29,7 +29,7 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory):
-    made = fronts.Front(tmp_path_factory.mktemp("front"))
+    made = fronts.Front(tmp_path_factory.mktemp("front"), relay=fronts.PATIENT)
     yield made
     try:
         made.stop()
@@ -240,9 +240,11 @@ class Maker:
               b"Transfer-Encoding : chunked", b"Transfer-Encoding:", b"transfer_encoding: chunked",
               b"Host: a", b"Host:", b"Host : a", b"Connection: close", b"Connection: keep-alive",
               b"Connection: Content-Length", b"Expect: 100-continue", b"Expect: x", b"Upgrade: h2c",
-              b"X-Long: " + b"l" * 3000, b": empty", b"NoColon", b" folded", b"\tfolded", b"X: a\rb",
-              b"X: a\nb", b"X: \0", b"X: caf\xe9", b"Trailer: X", b"TE: trailers", b"X:" + b" " * 9,
-              b"Proxy-Connection: close", b"X-HTTP-Method-Override: PUT", b"X: y\r\n" * 101 + b"X: y"]
+              b"X-Long: " + b"l" * 3000, b": empty", b"NoColon", b" folded", b"\tfolded",
+              b"X: a\rb", b"X: a\nb", b"X: \0", b"X: caf\xe9", b"Trailer: X",
+              b"TE: trailers", b"X:" + b" " * 9,
+              b"Proxy-Connection: close", b"X-HTTP-Method-Override: PUT",
+              b"X: y\r\n" * 101 + b"X: y"]
     ENDS = [b"\n", b"\r", b"\r\r\n", b"\n\r", b"\r\n\r\n", b" \r\n", b"", b"\r\n ", b"\0\r\n"]
 
     def place(self, data):
@@ -320,7 +322,8 @@ class Maker:
             return data.replace(b"Content-Length: ", b"cOnTeNt-LeNgTh: 000").replace(
                 b"Transfer-Encoding: c", b"TRANSFER-ENCODING:C")
         if how == 3:
-            return data.replace(b" HTTP", self.rng.choice([b"&&", b"&fb", b"&x=%zz?/..//"]) + b" HTTP")
+            more = self.rng.choice([b"&&", b"&fb", b"&x=%zz?/..//"])
+            return data.replace(b" HTTP", more + b" HTTP")
         return data.replace(b"\r\n0\r\n", b"\r\n000;x=\"y\"\r\nX-Sum: \t\r\nX-Sum:b\r\n")
 
     def broken(self):

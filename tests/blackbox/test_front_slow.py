@@ -268,7 +268,8 @@ def test_a_slow_body_is_cut_and_not_executed(front, kind):
     names = front.names()
     form = f"group={names.group}&value=66".encode()
     framing, pieces = {
-        "sized": ("Content-Length: 600", [form[i : i + 1] for i in range(len(form))] + [b"&"] * 570),
+        "sized": ("Content-Length: 600",
+                  [form[i : i + 1] for i in range(len(form))] + [b"&"] * 570),
         "silent": ("Content-Length: 600", []),
         "chunked": ("Transfer-Encoding: chunked",
                     [b"1\r\n" + form[i : i + 1] + b"\r\n" for i in range(len(form))]

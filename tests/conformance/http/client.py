@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-PATIENCE = 20.0  # seconds; for what must come
+PATIENCE = 40.0  # seconds; for what must come
 QUIET = 0.4  # seconds; for what must not come
 PAUSE = 0.001  # seconds between two pieces, so that they are read one by one
 PIECES_MAX = 300

@@ -77,6 +77,18 @@ static void run(struct ends *e, void (*what)(struct ends *e))
     }
 }
 
+static bool on_preamble(struct conn *c, const uint8_t *bytes, size_t len, size_t *used)
+{
+    struct ends *e = c->user;
+    size_t left = e->preamble_bytes - e->preamble.len;
+    size_t n = len < left ? len : left;
+    assert_true(len > 0);
+    assert_int_equal(buffer_append(&e->preamble, bytes, n), 0);
+    run(e, e->do_on_preamble);
+    *used = n;
+    return n == left && conn_is_open(c);
+}
+
 static void on_open(struct conn *c)
 {
     struct ends *e = c->user;
@@ -116,6 +128,7 @@ static void on_closed(struct conn *c)
 }
 
 const struct conn_callbacks ends_callbacks = {
+    .on_preamble = on_preamble,
     .on_open = on_open,
     .on_read = on_read,
     .on_end = on_end,
@@ -142,6 +155,7 @@ struct ends *ends_new(void)
     assert_non_null(e);
     e->fd = -1;
     e->conn.state = CONN_CLOSED;
+    buffer_init(&e->preamble, ENDS_BYTES_MAX);
     buffer_init(&e->got, ENDS_BYTES_MAX);
     buffer_init(&e->far_got, ENDS_BYTES_MAX);
     all[n_all++] = e;
@@ -185,6 +199,7 @@ static void drop(struct ends *e)
     assert_in_range(e->n_closed, 0, 1);
     far_close(e);
     SSL_free(e->ssl);
+    buffer_close(&e->preamble);
     buffer_close(&e->got);
     buffer_close(&e->far_got);
     free(e);
@@ -238,25 +253,17 @@ static int connect_sockets(struct ends *e)
     return near;
 }
 
-static void open_far_tls(struct ends *e)
-{
-    e->ssl = SSL_new(client_ctx);
-    e->in = BIO_new(BIO_s_mem());
-    e->out = BIO_new(BIO_s_mem());
-    assert_true(e->ssl != NULL && e->in != NULL && e->out != NULL);
-    BIO_set_mem_eof_return(e->in, -1);
-    SSL_set_bio(e->ssl, e->in, e->out);
-    SSL_set_connect_state(e->ssl);
-}
-
 void ends_connect(struct ends *e, bool tls)
 {
     int near = connect_sockets(e);
     if (tls) {
-        open_far_tls(e);
+        far_start_tls(e, client_ctx);
     }
     SSL_CTX *ctx = tls ? tls_server_context(server) : NULL;
     assert_int_equal(conn_open(&e->conn, shared, near, ctx, &ends_callbacks, e), 0);
+    if (e->preamble_bytes > 0) {
+        conn_expect_preamble(&e->conn);
+    }
 }
 
 void ends_shake_hands(struct ends *e)
@@ -268,43 +275,6 @@ void ends_shake_hands(struct ends *e)
 }
 
 /* ---- turning ---- */
-
-static void far_decrypt(struct ends *e)
-{
-    static uint8_t bytes[STEP_BYTES];
-    int n = 0;
-    if (!SSL_is_init_finished(e->ssl)) {
-        (void)SSL_do_handshake(e->ssl);
-    }
-    while ((n = SSL_read(e->ssl, bytes, sizeof(bytes))) > 0) {
-        assert_int_equal(buffer_append(&e->far_got, bytes, (size_t)n), 0);
-    }
-    int why = SSL_get_error(e->ssl, n);
-    e->saw_close_notify = e->saw_close_notify || why == SSL_ERROR_ZERO_RETURN;
-    e->saw_tls_error = e->saw_tls_error || why == SSL_ERROR_SSL;
-    ERR_clear_error();
-}
-
-static void far_read(struct ends *e)
-{
-    static uint8_t bytes[STEP_BYTES];
-    if (e->fd < 0 || e->deaf || e->saw_fin || e->saw_reset) {
-        return;
-    }
-    ssize_t n = recv(e->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    if (n == 0) {
-        e->saw_fin = true;
-    } else if (n < 0) {
-        assert_true(errno == EAGAIN || errno == ECONNRESET);
-        e->saw_reset = errno == ECONNRESET;
-    } else if (e->ssl == NULL) {
-        assert_int_equal(buffer_append(&e->far_got, bytes, (size_t)n), 0);
-    } else {
-        assert_int_equal(BIO_write(e->in, bytes, (int)n), n);
-        far_decrypt(e);
-        far_flush(e);
-    }
-}
 
 void ends_turn(struct ends *e)
 {
@@ -319,7 +289,7 @@ void ends_turns(struct ends *e, int n)
     }
 }
 
-static void check_watchdog(uint64_t start_ms)
+void ends_check_watchdog(uint64_t start_ms)
 {
     if (clock_now_ms() - start_ms > WATCHDOG_MS) {
         fail_msg("what is waited for does not happen");
@@ -331,7 +301,7 @@ void ends_until(struct ends *e, const unsigned *what, unsigned wanted)
     uint64_t start_ms = clock_now_ms();
     while (*what < wanted) {
         ends_turn(e);
-        check_watchdog(start_ms);
+        ends_check_watchdog(start_ms);
     }
 }
 
@@ -340,7 +310,7 @@ static void until_len(struct ends *e, const struct buffer *b, size_t len)
     uint64_t start_ms = clock_now_ms();
     while (b->len < len) {
         ends_turn(e);
-        check_watchdog(start_ms);
+        ends_check_watchdog(start_ms);
     }
 }
 
@@ -359,7 +329,7 @@ void ends_until_far(struct ends *e, const bool *what)
     uint64_t start_ms = clock_now_ms();
     while (!*what) {
         ends_turn(e);
-        check_watchdog(start_ms);
+        ends_check_watchdog(start_ms);
     }
 }
 
@@ -368,88 +338,6 @@ void ends_pass(uint64_t ms)
     uint64_t now_ms = uv_now(&loop);
     passed_ms = (passed_ms > now_ms ? passed_ms : now_ms) + ms;
     wheel_turn(&wheel, passed_ms);
-}
-
-/* ---- the far end ---- */
-
-void far_send_raw(struct ends *e, const void *bytes, size_t len)
-{
-    const uint8_t *p = bytes;
-    uint64_t start_ms = clock_now_ms();
-    while (len > 0 && e->fd >= 0) {
-        size_t most = e->send_bytes > 0 && e->send_bytes < len ? e->send_bytes : len;
-        ssize_t n = send(e->fd, p, most, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN) {
-            return; /* the near end has gone; the test sees that elsewhere */
-        }
-        size_t sent = n > 0 ? (size_t)n : 0;
-        p += sent;
-        len -= sent;
-        if (len > 0) {
-            (void)uv_run(&loop, UV_RUN_NOWAIT);
-        }
-        check_watchdog(start_ms);
-    }
-}
-
-void far_flush(struct ends *e)
-{
-    char *bytes = NULL;
-    long len = e->ssl != NULL ? BIO_get_mem_data(e->out, &bytes) : 0;
-    if (len <= 0) {
-        return;
-    }
-    uint8_t *copy = malloc((size_t)len);
-    assert_non_null(copy);
-    memcpy(copy, bytes, (size_t)len);
-    (void)BIO_reset(e->out);
-    far_send_raw(e, copy, (size_t)len);
-    free(copy);
-}
-
-void far_hold(struct ends *e, const void *bytes, size_t len)
-{
-    assert_int_equal(SSL_write(e->ssl, bytes, (int)len), (int)len);
-}
-
-void far_send(struct ends *e, const void *bytes, size_t len)
-{
-    if (e->ssl == NULL) {
-        far_send_raw(e, bytes, len);
-        return;
-    }
-    far_hold(e, bytes, len);
-    far_flush(e);
-}
-
-void far_end(struct ends *e)
-{
-    if (e->ssl == NULL) {
-        far_fin(e);
-        return;
-    }
-    (void)SSL_shutdown(e->ssl);
-    far_flush(e);
-}
-
-void far_fin(struct ends *e)
-{
-    assert_int_equal(shutdown(e->fd, SHUT_WR), 0);
-}
-
-void far_close(struct ends *e)
-{
-    if (e->fd >= 0) {
-        assert_int_equal(close(e->fd), 0);
-        e->fd = -1;
-    }
-}
-
-void far_reset(struct ends *e)
-{
-    struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    assert_int_equal(setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
-    far_close(e);
 }
 
 /* ---- the pattern ---- */
@@ -492,6 +380,6 @@ void ends_fill(struct ends *e)
     do {
         assert_int_equal(ends_write(e, 1000), 0);
         ends_turn(e);
-        check_watchdog(start_ms);
+        ends_check_watchdog(start_ms);
     } while (conn_pending(&e->conn) == 0);
 }

@@ -15,6 +15,7 @@
 
 #include "proto/base/buffer.h"
 #include "proto/io/conn.h"
+#include "tests/unit/io/far.h"
 
 /* What one end may have received. */
 #define ENDS_BYTES_MAX ((size_t)16 * 1024 * 1024)
@@ -29,10 +30,13 @@ struct ends {
     unsigned n_ends;
     unsigned n_drains;
     unsigned n_closed;
-    size_t n_written;  /* bytes, by ends_write */
-    enum conn_end end; /* the last one */
+    size_t preamble_bytes; /* what the preamble is to have; 0 = none is expected */
+    size_t n_written;      /* bytes, by ends_write */
+    enum conn_end end;     /* the last one */
+    struct buffer preamble;
     struct buffer got;
     /* What a test does from inside a callback. */
+    void (*do_on_preamble)(struct ends *e);
     void (*do_on_open)(struct ends *e);
     void (*do_on_read)(struct ends *e);
     void (*do_on_end)(struct ends *e);
@@ -86,19 +90,8 @@ void ends_until_far_got(struct ends *e, size_t len);
 void ends_until_far(struct ends *e, const bool *what);
 /* Turns the wheel, as if so much time had passed. */
 void ends_pass(uint64_t ms);
-
-/* The far end's verbs. */
-void far_send(struct ends *e, const void *bytes, size_t len);
-/* Encrypts, if it has TLS, but keeps it until the next far_send or far_flush. */
-void far_hold(struct ends *e, const void *bytes, size_t len);
-void far_flush(struct ends *e);
-/* As it is, past TLS. */
-void far_send_raw(struct ends *e, const void *bytes, size_t len);
-/* Will send no more, and says so (close_notify with TLS; FIN without). */
-void far_end(struct ends *e);
-void far_fin(struct ends *e);
-void far_reset(struct ends *e);
-void far_close(struct ends *e);
+/* Fails the test if it has waited too long since then. */
+void ends_check_watchdog(uint64_t start_ms);
 
 /* `len` bytes that begin at `offset` of an endless pattern. */
 const uint8_t *ends_pattern(size_t offset, size_t len);

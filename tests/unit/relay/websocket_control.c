@@ -95,7 +95,7 @@ static void expect_close_code(unsigned code, bool valid)
 static void test_websocket_takes_the_close_codes_that_may_be_sent(void **state)
 {
     (void)state;
-    for (unsigned code = 0; code <= 0xffff; code += code < 6000 ? 1 : 997) {
+    for (unsigned code = 0; code <= 0xffff; code += code % 1000 < 20 ? 1 : 49) {
         bool registered = code >= 1000 && code <= 1014 && (code < 1004 || code > 1006);
         bool free_to_use = code >= 3000 && code <= 4999;
         expect_close_code(code, registered || free_to_use);
