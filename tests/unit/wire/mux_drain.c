@@ -99,7 +99,7 @@ static void goaway_of_the_agent_is_answered_and_gives_back_what_has_not_left(voi
     assert_true(pipe_to_agent(p)); /* crosses the GOAWAY: the agent takes it */
     pipe_get(p, "/3");
     assert_true(pipe_to_relay(p));
-    pipe_expect_relay(p, "goaway shutdown 0\nreset 3 shutdown delivered=no\n");
+    pipe_expect_relay(p, "goaway shutdown 0\nreset 3 tunnel_lost delivered=no\n");
     pipe_settle(p);
     pipe_expect_agent(p, "request 1 GET /1 body=0 end\nrequest 2 GET /2 body=0 end\n"
                          "goaway shutdown 0\n");
