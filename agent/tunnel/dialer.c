@@ -367,10 +367,22 @@ void dialer_drain(struct dialer *d)
     close_if_empty(d);
 }
 
+static void abort_old(struct dialer *d)
+{
+    struct list *node = d->old.next;
+
+    while (node != &d->old) {
+        struct leg *leg = LIST_ITEM(node, struct leg, node);
+        node = node->next;
+        tunnel_abort(leg->tunnel);
+        free(leg);
+    }
+    list_init(&d->old);
+    d->n_old = 0;
+}
+
 void dialer_close(struct dialer *d)
 {
-    struct list *node;
-
     if (d->state == DIALER_CLOSED) {
         return;
     }
@@ -380,12 +392,7 @@ void dialer_close(struct dialer *d)
         list_push(&d->old, &d->current->node);
         d->current = NULL;
     }
-    while ((node = list_first(&d->old)) != NULL) {
-        struct leg *leg = LIST_ITEM(node, struct leg, node);
-        tunnel_abort(leg->tunnel);
-        free_leg(leg);
-    }
-    d->n_old = 0;
+    abort_old(d);
     close_if_empty(d);
 }
 

@@ -143,8 +143,11 @@ static void sweep(uv_handle_t *handle, void *user)
 
 static void free_lanes(struct list *lanes)
 {
-    for (struct list *node = list_pop(lanes); node != NULL; node = list_pop(lanes)) {
+    struct list *node = lanes->next;
+
+    while (node != lanes) {
         struct link_lane *lane = LIST_ITEM(node, struct link_lane, node);
+        node = node->next;
         trust_free(lane->trust);
         free(lane);
     }
@@ -184,15 +187,14 @@ static int open_vhost(struct link_lane *lane)
     return lane->vhost == NULL ? ERROR_INTERNAL : 0;
 }
 
-static int make_lane(struct link_set *s, const struct trust_settings *trust,
-                     struct link_lane **made, struct error_text *e)
+/* One more on the list of free ones. */
+static int make_lane(struct link_set *s, const struct trust_settings *trust, struct error_text *e)
 {
     struct link_lane *lane = calloc(1, sizeof(*lane));
 
     if (lane == NULL) {
         return error_set(e, ERROR_NOMEM, "no memory");
     }
-    list_init(&lane->node);
     lane->set = s;
     (void)snprintf(lane->name, sizeof(lane->name), "relay-%zu", s->n_lanes);
     int rc = trust_new(trust, &lane->trust, e);
@@ -205,7 +207,7 @@ static int make_lane(struct link_set *s, const struct trust_settings *trust,
         goto fail;
     }
     s->n_lanes++;
-    *made = lane;
+    list_push(&s->free, &lane->node);
     return 0;
 
 fail:
@@ -218,13 +220,13 @@ int link_lane_open(struct link_set *s, const struct trust_settings *trust, struc
                    struct error_text *e)
 {
     struct list *node = list_first(&s->free);
-    struct link_lane *l = node == NULL ? NULL : LIST_ITEM(node, struct link_lane, node);
-    int rc = l != NULL ? trust_change(l->trust, trust, e) : make_lane(s, trust, &l, e);
+    int rc = node == NULL ? make_lane(s, trust, e)
+                          : trust_change(LIST_ITEM(node, struct link_lane, node)->trust, trust, e);
 
-    if (rc == 0) {
-        list_remove(&l->node);
-        list_push(&s->lanes, &l->node);
-        *lane = l;
+    node = rc == 0 ? list_pop(&s->free) : NULL;
+    if (node != NULL) {
+        list_push(&s->lanes, node);
+        *lane = LIST_ITEM(node, struct link_lane, node);
     }
     return rc;
 }

@@ -115,12 +115,15 @@ int tunnel_control(struct tunnel *t, uint16_t op, struct span body, tunnel_reply
 
 void tunnel_fail_calls(struct tunnel *t)
 {
-    struct list *node;
-    while ((node = list_pop(&t->calls)) != NULL) {
+    struct list *node = t->calls.next;
+
+    while (node != &t->calls) {
         struct call *c = LIST_ITEM(node, struct call, node);
+        node = node->next;
         c->on_reply(c->user, ERROR_CLOSED, 0, span_of(NULL));
         free(c);
     }
+    list_init(&t->calls);
 }
 
 const struct mux_events tunnel_mux_events = {

@@ -55,15 +55,28 @@ static int trailer_line_byte(struct chunked *c, uint8_t byte)
     return text_byte_ok(byte) ? 0 : ERROR_SYNTAX;
 }
 
+/* Would frame or route the request anew; a sender must not put them here (RFC 9110 6.5.1). */
+static bool is_forbidden_trailer(struct span name)
+{
+    return span_equal_nocase(name, span_of("Content-Length")) ||
+           span_equal_nocase(name, span_of("Transfer-Encoding")) ||
+           span_equal_nocase(name, span_of("Host"));
+}
+
 static int trailer_name_byte(struct chunked *c, uint8_t byte)
 {
     if (byte == ':' && c->state == CHUNKED_TRAILER_NAME) {
         c->state = CHUNKED_TRAILER_LINE;
-        return 0;
+        size_t len = c->name_len < sizeof(c->name) ? c->name_len : sizeof(c->name);
+        return is_forbidden_trailer((struct span){c->name, len}) ? ERROR_SYNTAX : 0;
     }
     char text = (char)byte;
     if (!field_is_token((struct span){&text, 1})) {
         return ERROR_SYNTAX;
+    }
+    c->name_len = c->state == CHUNKED_TRAILER_NAME ? c->name_len + 1 : 1;
+    if (c->name_len <= sizeof(c->name)) {
+        c->name[c->name_len - 1] = text;
     }
     c->state = CHUNKED_TRAILER_NAME;
     return 0;

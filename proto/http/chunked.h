@@ -32,6 +32,8 @@ struct chunked {
     uint32_t remaining; /* of the current chunk */
     uint32_t n_digits;
     uint32_t line_bytes; /* of the current size line, or of all trailers */
+    uint32_t name_len;   /* of the current trailer's name */
+    char name[20];       /* its first bytes: enough for those that are refused */
 };
 
 void chunked_init(struct chunked *c);

@@ -59,6 +59,11 @@ enum request_state request_refuse(struct request *r, enum request_refusal refusa
     r->refusal = refusal;
     r->why = why;
     r->keep_alive = false;
+    /* Whatever was wrong: an answer to HEAD has no content (RFC 9110 9.3.2). */
+    struct span head = {(const char *)buffer_bytes(&r->head), r->head.len};
+    if (span_starts(head, span_of("HEAD "))) {
+        r->method = REQUEST_HEAD;
+    }
     return r->state;
 }
 
@@ -201,6 +206,8 @@ static enum request_state feed_chunked(struct request *r, const uint8_t *bytes, 
         at += used;
         if (err < 0) {
             request_refuse(r, REQUEST_BAD, "malformed chunk");
+        } else if (data_len + r->chunked.remaining > REQUEST_BODY_BYTES_MAX - r->body.len) {
+            request_refuse(r, REQUEST_BODY_TOO_LARGE, "body too large");
         } else if (data_len > 0) {
             take_body(r, data, data_len);
         } else if (r->chunked.state == CHUNKED_DONE) {

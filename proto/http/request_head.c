@@ -215,6 +215,26 @@ static void check_names_and_values(struct request *r)
     }
 }
 
+/* A tab beside a value that frames the message: some parsers take it as part of the value. */
+static bool has_tab(const struct request *r, struct span value)
+{
+    const char *head = (const char *)buffer_bytes(&r->head);
+    const char *end = head + r->head.len;
+    const char *p = value.p + value.len;
+    while (p < end && *p == ' ') {
+        p++;
+    }
+    if (p < end && *p == '\t') {
+        return true;
+    }
+    for (p = value.p; p > head && (p[-1] == ' ' || p[-1] == '\t'); p--) {
+        if (p[-1] == '\t') {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void judge_host(struct request *r)
 {
     struct span host = {NULL, 0};
@@ -230,7 +250,8 @@ static void judge_transfer_encoding(struct request *r, size_t n_lengths)
     if (n == 0) {
         return;
     }
-    if (n > 1 || r->minor == 0 || n_lengths > 0 || !span_equal_nocase(coding, span_of("chunked"))) {
+    if (n > 1 || r->minor == 0 || n_lengths > 0 || has_tab(r, coding) ||
+        !span_equal_nocase(coding, span_of("chunked"))) {
         request_refuse(r, REQUEST_BAD, "Transfer-Encoding that is not exactly one chunked");
         return;
     }
@@ -242,7 +263,8 @@ static void judge_length(struct request *r)
 {
     struct span text = {NULL, 0};
     size_t n = count_field(r, "Content-Length", &text);
-    if (n > 1 || (n == 1 && span_parse_u64(text, UINT64_MAX, &r->body_left) < 0)) {
+    if (n > 1 || (n == 1 && has_tab(r, text)) ||
+        (n == 1 && span_parse_u64(text, UINT64_MAX, &r->body_left) < 0)) {
         request_refuse(r, REQUEST_BAD, "malformed or repeated Content-Length");
         return;
     }

@@ -68,6 +68,9 @@ static bool path_ok(struct span path)
                                          memcmp(path.p, "/api/v1/", API_PREFIX_BYTES) != 0)) {
         return false;
     }
+    if (path.p[path.len - 1] == '/') {
+        return false;
+    }
     for (size_t i = API_PREFIX_BYTES; i < path.len; i++) {
         if (path.p[i] == '/' && path.p[i - 1] == '/') {
             return false;

@@ -123,7 +123,7 @@ struct answer_context session_answer_context(struct session *s)
         .request_id = session_request_id(s),
         .date = access_http_date(s->worker),
         .keep_alive = keep,
-        .head_only = r != NULL && r->state != REQUEST_REFUSED && r->method == REQUEST_HEAD,
+        .head_only = r != NULL && r->method == REQUEST_HEAD,
         .is_tls = s->is_tls,
         .minor = parsed ? r->minor : 1,
     };
@@ -158,10 +158,21 @@ static void end_connection(struct session *s)
     conn_finish(s->conn);
 }
 
+/* The client does not take its answers: no further request of its is looked at until it does. */
+static bool is_behind(const struct session *s)
+{
+    return conn_pending(s->conn) >= EXCHANGE_PENDING_BYTES;
+}
+
 static void go_idle(struct session *s)
 {
     give_request(s);
     s->state = SESSION_IDLE;
+    if (is_behind(s)) {
+        conn_pause(s->conn);
+        set_deadline(s, s->worker->settings.write_ms);
+        return;
+    }
     set_deadline(s, s->worker->settings.idle_ms);
     if (s->rest.len == 0) {
         conn_resume(s->conn);
@@ -177,7 +188,7 @@ void session_done(struct session *s)
         return;
     }
     go_idle(s);
-    if (!s->processing && s->rest.len > 0 && list_alone(&s->ready)) {
+    if (!s->processing && s->rest.len > 0 && !is_behind(s) && list_alone(&s->ready)) {
         list_push(&s->worker->ready_sessions, &s->ready);
     }
 }
@@ -337,7 +348,7 @@ static void process(struct session *s, const uint8_t *bytes, size_t len)
 {
     size_t at = 0;
     s->processing = true;
-    while (at < len && wants_bytes(s)) {
+    while (at < len && wants_bytes(s) && !(s->state == SESSION_IDLE && is_behind(s))) {
         if (s->state == SESSION_IDLE && begin_request(s) < 0) {
             session_lost(s);
             break;
@@ -352,9 +363,13 @@ static void process(struct session *s, const uint8_t *bytes, size_t len)
         become_tunnel(s, (struct span){(const char *)bytes + at, len - at});
         return;
     }
-    bool waiting = s->state == SESSION_WAITING || s->state == SESSION_ANSWERING;
+    bool behind = s->state == SESSION_IDLE && is_behind(s);
+    bool waiting = s->state == SESSION_WAITING || s->state == SESSION_ANSWERING || behind;
     if (at < len && waiting) {
         keep_rest(s, bytes + at, len - at);
+    }
+    if (wants_bytes(s) && !behind && s->rest.len == 0) {
+        conn_resume(s->conn);
     }
     if (s->input_ended && wants_bytes(s)) {
         session_lost(s);
@@ -439,6 +454,13 @@ static void on_drain(struct conn *c)
     struct session *s = c->user;
     if (s->exchange != NULL) {
         exchange_on_drain(s->exchange);
+    } else if (s->state == SESSION_IDLE) {
+        set_deadline(s, s->worker->settings.idle_ms);
+        if (s->rest.len == 0) {
+            conn_resume(s->conn);
+        } else if (list_alone(&s->ready)) {
+            list_push(&s->worker->ready_sessions, &s->ready);
+        }
     }
 }
 

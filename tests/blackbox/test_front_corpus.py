@@ -136,6 +136,7 @@ def report(entry, case, seen, runs, found):
                       *("    | " + line for line in fronts.shown(case.data).split("\n"))])
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("cut", client.CUTS)
 def test_every_entry_has_its_outcome(front, cut):
     entries = [(e, front.names()) for e in ENTRIES

@@ -130,6 +130,7 @@ def finish(front, results):
 # --- the corpus ---------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(240)
 def test_relay_and_oracle_agree_on_the_corpus(front):
     entries = [(e, front.names()) for e in corpus.load()]
 

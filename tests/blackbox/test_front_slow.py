@@ -88,8 +88,10 @@ def good_client(front):
         process.kill()
         process.join()
     assert not failure, failure
-    worst = max(latencies)
-    assert worst < GOOD_LATENCY, f"the good client waited {worst:.2f} s"
+    latencies.sort()
+    most = latencies[len(latencies) * 9 // 10]
+    assert most < GOOD_LATENCY, f"one call in ten took {most:.2f} s or more"
+    assert latencies[-1] < LATE, f"the good client waited {latencies[-1]:.2f} s"
 
 
 def drip(send, pieces, ended):

@@ -113,6 +113,7 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's */
 static int on_server_name(SSL *ssl, int *alert, void *user)
 {
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
