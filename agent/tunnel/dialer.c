@@ -155,8 +155,8 @@ static enum retry_class goaway_class(enum head_goaway reason)
     case HEAD_GOAWAY_REPLACED: return RETRY_REPLACED;
     case HEAD_GOAWAY_DISABLED:
     case HEAD_GOAWAY_VERSION: return RETRY_REFUSED;
-    case HEAD_GOAWAY_PROTOCOL:
-    default: return RETRY_DROPPED;
+    case HEAD_GOAWAY_PROTOCOL: return RETRY_DROPPED;
+    default: return RETRY_MOVED; /* PROTOCOL.md 4.10: unknown numbers count as SHUTDOWN */
     }
 }
 

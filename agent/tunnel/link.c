@@ -74,7 +74,7 @@ static void end_link(struct link *l, enum link_failure failure, const char *reas
     enum link_state state = l->state;
     struct error_text copy;
     struct link_end end = {
-        .failure = l->peer_closed ? LINK_PEER_CLOSED : failure,
+        .failure = l->peer_closed && !l->close_sent ? LINK_PEER_CLOSED : failure,
         .was_open = l->was_open,
         .close_code = l->peer_code,
         .reason = copy.text,
@@ -160,12 +160,13 @@ static int on_established(struct link *l)
 
 static int on_receive(struct link *l, const uint8_t *bytes, size_t len)
 {
-    if (l->state == LINK_ABORTED) {
-        return -1;
+    if (l->state != LINK_OPEN) {
+        return l->state == LINK_ABORTED ? -1 : 0; /* what comes while we close is not read */
     }
     if (!lws_frame_is_binary(l->wsi)) {
         (void)error_set(&l->reason, ERROR_PEER, "%s sent a text message", l->relay.host);
-        return -1;
+        link_finish(l, LINK_CLOSE_BAD_DATA);
+        return 0;
     }
     return l->callbacks.on_bytes(l->user, bytes, len, lws_is_final_fragment(l->wsi) != 0);
 }

@@ -34,8 +34,8 @@
 #define LINK_PROXY_SECRET_BYTES 95
 
 /* Websocket close codes that we send (RFC 6455 section 7.4.1). */
-#define LINK_CLOSE_NORMAL     1000
 #define LINK_CLOSE_GOING_AWAY 1001
+#define LINK_CLOSE_BAD_DATA   1003
 
 struct link_set;
 struct link_lane;

@@ -2,6 +2,8 @@
 /* The classes of failure and their waits. */
 #include "agent/tunnel/retry.h"
 
+#include <stdbool.h>
+
 void retry_init(struct retry *r)
 {
     backoff_init(&r->backoff, RETRY_MIN_MS, RETRY_MAX_MS);
@@ -26,8 +28,19 @@ static uint32_t slow_ms(struct retry *r, uint64_t random)
 
 static uint32_t up_to_ms(uint32_t most_ms, uint64_t random)
 {
-    uint32_t ceiling_ms = most_ms < RETRY_MAX_MS ? most_ms : RETRY_MAX_MS;
-    return (uint32_t)(random % ((uint64_t)ceiling_ms + 1));
+    return (uint32_t)(random % ((uint64_t)most_ms + 1));
+}
+
+static uint32_t class_ms(struct retry *r, enum retry_class class, bool lived, uint64_t random)
+{
+    switch (class) {
+    case RETRY_REFUSED:
+    case RETRY_REPLACED: return slow_ms(r, random);
+    case RETRY_MOVED: return lived ? 0 : next_ms(r, random);
+    case RETRY_DROPPED: return lived ? up_to_ms(RETRY_FAST_MS, random) : next_ms(r, random);
+    case RETRY_UNREACHABLE:
+    default: return next_ms(r, random);
+    }
 }
 
 uint32_t retry_wait_ms(struct retry *r, enum retry_class class, uint64_t lived_ms,
@@ -36,16 +49,13 @@ uint32_t retry_wait_ms(struct retry *r, enum retry_class class, uint64_t lived_m
     if (lived_ms >= RETRY_STABLE_MS) {
         retry_init(r);
     }
-    switch (class) {
-    case RETRY_REFUSED:
-    case RETRY_REPLACED: return slow_ms(r, random);
-    case RETRY_MOVED:
-        return lived_ms >= RETRY_LIVED_MS ? up_to_ms(advice_ms, random) : next_ms(r, random);
-    case RETRY_DROPPED:
-        return lived_ms >= RETRY_LIVED_MS ? up_to_ms(RETRY_FAST_MS, random) : next_ms(r, random);
-    case RETRY_UNREACHABLE:
-    default: return next_ms(r, random);
+    uint32_t ms = class_ms(r, class, lived_ms >= RETRY_LIVED_MS, random);
+    uint32_t pause_ms = advice_ms < RETRY_ADVICE_MAX_MS ? advice_ms : RETRY_ADVICE_MAX_MS;
+    if (ms >= pause_ms) {
+        return ms;
     }
+    /* Many are told the same: they come back spread over the half of it. */
+    return pause_ms + up_to_ms(pause_ms / 2, random);
 }
 
 const char *retry_class_name(enum retry_class class)

@@ -2,14 +2,15 @@
 /* When to dial again after an attempt or a tunnel ended. No I/O, no clock: both are given.
  *
  * - REFUSED and REPLACED wait at the slow end (30-60 s) at once: trying harder does not help.
- * - MOVED dials now, or within what the relay advised.
+ * - MOVED dials now.
  * - DROPPED dials within a second.
  *   Both count as a failed attempt if the tunnel had hardly been open, so that a relay which
  *   accepts and hangs up is not hammered.
  * - UNREACHABLE tries about once a second for the first RETRY_EAGER times, because most outages (a
  *   relay restarts, a router boots) are over by then, and doubles from 1 s to 60 s afterwards.
  *
- * All waits have jitter. A minute of a stable tunnel forgets all failures. */
+ * A pause that the relay asks for is kept in any case. All waits but MOVED's have jitter. A minute
+ * of a stable tunnel forgets all failures. */
 #ifndef AGENT_TUNNEL_RETRY_H
 #define AGENT_TUNNEL_RETRY_H
 
@@ -27,6 +28,8 @@
 #define RETRY_LIVED_MS 5000
 /* Longest wait of DROPPED. */
 #define RETRY_FAST_MS 1000
+/* Longest pause that a relay may ask for. */
+#define RETRY_ADVICE_MAX_MS 3600000
 
 enum retry_class {
     /* No connection, no TLS, no upgrade. A certificate that does not verify is here too: clocks
@@ -47,8 +50,7 @@ struct retry {
 void retry_init(struct retry *r);
 
 /* The wait before the next attempt. `lived_ms`: how long the tunnel was open, 0 = never was.
- * `advice_ms`: what a GOAWAY asked for, 0 = nothing; the wait is drawn up to it. `random`: any 64
- * random bits. */
+ * `advice_ms`: what a GOAWAY asked for, 0 = nothing. `random`: any 64 random bits. */
 uint32_t retry_wait_ms(struct retry *r, enum retry_class class, uint64_t lived_ms,
                        uint32_t advice_ms, uint64_t random);
 

@@ -18,67 +18,7 @@
 #include <unistd.h>
 
 #include "proto/base/error.h"
-
-/* Largest plaintext given to one SSL_write: one TLS record. */
-#define RECORD_BYTES 16384
-
-/* ---- the BIO ---- */
-
-static int bio_read(BIO *bio, char *bytes, int len)
-{
-    struct conn_shared *s = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
-    if (s->in_len == 0) {
-        BIO_set_retry_read(bio);
-        return -1;
-    }
-    size_t n = (size_t)len < s->in_len ? (size_t)len : s->in_len;
-    memcpy(bytes, s->in, n);
-    s->in += n;
-    s->in_len -= n;
-    return (int)n;
-}
-
-static int bio_write(BIO *bio, const char *bytes, int len)
-{
-    struct conn_shared *s = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
-    s->out_error = buffer_append(&s->out, bytes, (size_t)len);
-    return s->out_error < 0 ? -1 : len;
-}
-
-static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-    (void)bio;
-    (void)num;
-    (void)ptr;
-    return cmd == BIO_CTRL_FLUSH ? 1 : 0;
-}
-
-int conn_shared_init(struct conn_shared *s, uv_loop_t *loop, struct wheel *wheel)
-{
-    s->loop = loop;
-    s->wheel = wheel;
-    s->in = NULL;
-    s->in_len = 0;
-    s->out_error = 0;
-    buffer_init(&s->out, 2 * CONN_PENDING_BYTES_MAX);
-    s->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "loop buffers");
-    if (s->method == NULL) {
-        return ERROR_NOMEM;
-    }
-    BIO_meth_set_read(s->method, bio_read);
-    BIO_meth_set_write(s->method, bio_write);
-    BIO_meth_set_ctrl(s->method, bio_ctrl);
-    return 0;
-}
-
-void conn_shared_close(struct conn_shared *s)
-{
-    BIO_meth_free(s->method);
-    s->method = NULL;
-    buffer_close(&s->out);
-}
+#include "proto/io/conn_internal.h"
 
 /* ---- ends ---- */
 
@@ -101,7 +41,7 @@ static void on_handle_closed(uv_handle_t *handle)
     c->callbacks->on_closed(c);
 }
 
-static void close_handle(struct conn *c)
+void conn_close_handle(struct conn *c)
 {
     if (c->state == CONN_CLOSING || c->state == CONN_CLOSED) {
         return;
@@ -114,10 +54,10 @@ static void close_handle(struct conn *c)
 }
 
 /* The peer is gone or hopeless: nobody is told but the owner, once. */
-static void end_reading(struct conn *c, enum conn_end end)
+void conn_end_reading(struct conn *c, enum conn_end end)
 {
     if (c->state == CONN_FINISHING) {
-        close_handle(c);
+        conn_close_handle(c);
         return;
     }
     if (c->read_ended || !conn_is_open(c)) {
@@ -131,153 +71,15 @@ static void end_reading(struct conn *c, enum conn_end end)
 
 /* What waits will not leave any more. That is told after a clean end too: on_drain would be waited
  * for in vain. */
-static void lose_peer(struct conn *c)
+void conn_lose_peer(struct conn *c)
 {
     buffer_clear(&c->pending);
     if (!c->read_ended || !conn_is_open(c)) {
-        end_reading(c, CONN_END_ABRUPT);
+        conn_end_reading(c, CONN_END_ABRUPT);
     } else if (!c->is_lost) {
         c->is_lost = true;
         c->callbacks->on_end(c, CONN_END_ABRUPT);
     }
-}
-
-/* ---- writing ---- */
-
-static void on_written(uv_write_t *req, int status);
-
-/* Hands `pending` to the kernel as the next uv_write. */
-static int start_write(struct conn *c)
-{
-    struct buffer spent = c->writing;
-    c->writing = c->pending;
-    c->pending = spent;
-    buffer_clear(&c->pending);
-    buffer_release(&c->pending);
-    uv_buf_t buf =
-        uv_buf_init((char *)(uintptr_t)buffer_bytes(&c->writing), (unsigned)c->writing.len);
-    c->write_req.data = c;
-    return uv_write(&c->write_req, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
-}
-
-static void on_shutdown(uv_shutdown_t *req, int status)
-{
-    (void)req;
-    (void)status;
-}
-
-/* All has left: FIN, then wait for the peer's or for the linger deadline. */
-static void send_fin(struct conn *c)
-{
-    if (c->fin_sent) {
-        return;
-    }
-    c->fin_sent = true;
-    wheel_set(c->shared->wheel, &c->linger, uv_now(c->shared->loop) + CONN_LINGER_MS);
-    if (c->read_ended || uv_shutdown(&c->shutdown_req, (uv_stream_t *)&c->tcp, on_shutdown) < 0) {
-        close_handle(c);
-    }
-}
-
-static void on_written(uv_write_t *req, int status)
-{
-    struct conn *c = req->data;
-    buffer_clear(&c->writing);
-    if (status < 0) {
-        if (status != UV_ECANCELED) {
-            lose_peer(c);
-        }
-        return;
-    }
-    if (c->pending.len > 0 && start_write(c) < 0) {
-        lose_peer(c);
-        return;
-    }
-    if (conn_pending(c) == 0) {
-        buffer_release(&c->writing);
-        if (c->state == CONN_FINISHING) {
-            send_fin(c);
-            return;
-        }
-    }
-    if (c->above_low && conn_pending(c) < CONN_PENDING_LOW_BYTES && conn_is_open(c)) {
-        c->above_low = false;
-        c->callbacks->on_drain(c);
-    }
-}
-
-static int keep_pending(struct conn *c, const uint8_t *bytes, size_t len)
-{
-    if (len > CONN_PENDING_BYTES_MAX - conn_pending(c)) {
-        return ERROR_LIMIT;
-    }
-    int err = buffer_append(&c->pending, bytes, len);
-    if (err < 0) {
-        return err;
-    }
-    if (c->writing.len == 0 && start_write(c) < 0) {
-        return ERROR_IO;
-    }
-    if (conn_pending(c) >= CONN_PENDING_LOW_BYTES) {
-        c->above_low = true;
-    }
-    return 0;
-}
-
-/* Gives bytes to the kernel, keeps what it does not take. */
-static int send_bytes(struct conn *c, const uint8_t *bytes, size_t len)
-{
-    size_t sent = 0;
-    if (conn_pending(c) == 0 && len > 0) {
-        uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
-        int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
-        if (n < 0 && n != UV_EAGAIN) {
-            c->write_failed = true;
-            return ERROR_CLOSED;
-        }
-        sent = n > 0 ? (size_t)n : 0;
-    }
-    return sent == len ? 0 : keep_pending(c, bytes + sent, len - sent);
-}
-
-/* Sends what OpenSSL has put into the shared buffer. */
-static int flush_tls(struct conn *c)
-{
-    struct buffer *out = &c->shared->out;
-    int err = send_bytes(c, buffer_bytes(out), out->len);
-    buffer_clear(out);
-    return err;
-}
-
-static int write_tls(struct conn *c, const uint8_t *bytes, size_t len)
-{
-    struct conn_shared *s = c->shared;
-    s->in_len = 0;
-    s->out_error = 0;
-    while (len > 0) {
-        size_t n = len < RECORD_BYTES ? len : RECORD_BYTES;
-        ERR_clear_error();
-        if (SSL_write(c->ssl, bytes, (int)n) != (int)n) {
-            buffer_clear(&s->out);
-            ERR_clear_error();
-            return s->out_error < 0 ? s->out_error : ERROR_CLOSED;
-        }
-        bytes += n;
-        len -= n;
-    }
-    return flush_tls(c);
-}
-
-int conn_write(struct conn *c, const void *bytes, size_t len)
-{
-    if (c->state != CONN_OPEN) {
-        return ERROR_CLOSED;
-    }
-    int err = c->ssl != NULL ? write_tls(c, bytes, len) : send_bytes(c, bytes, len);
-    if (err < 0 && err != ERROR_CLOSED) {
-        close_handle(c);
-    }
-    return err;
 }
 
 /* ---- reading ---- */
@@ -288,14 +90,14 @@ static bool handshake(struct conn *c)
     ERR_clear_error();
     int ok = SSL_do_handshake(c->ssl);
     int why = SSL_get_error(c->ssl, ok);
-    if (flush_tls(c) < 0) {
-        end_reading(c, CONN_END_ABRUPT);
+    if (conn_flush_tls(c) < 0) {
+        conn_end_reading(c, CONN_END_ABRUPT);
         return false;
     }
     if (ok != 1) {
         if (why != SSL_ERROR_WANT_READ) {
             ERR_clear_error();
-            end_reading(c, CONN_END_TLS);
+            conn_end_reading(c, CONN_END_TLS);
         }
         return false;
     }
@@ -341,8 +143,8 @@ static void read_tls(struct conn *c, const uint8_t *bytes, size_t len)
     int why = SSL_ERROR_NONE;
     size_t plain_len = decrypt(c, &why);
     s->in_len = 0;
-    if (s->out.len > 0 && flush_tls(c) < 0) {
-        end_reading(c, CONN_END_ABRUPT);
+    if (s->out.len > 0 && conn_flush_tls(c) < 0) {
+        conn_end_reading(c, CONN_END_ABRUPT);
         return;
     }
     if (plain_len > 0 && c->state == CONN_OPEN) {
@@ -352,7 +154,7 @@ static void read_tls(struct conn *c, const uint8_t *bytes, size_t len)
         return; /* the last: finished in on_read, and what is pending must still leave */
     }
     ERR_clear_error();
-    end_reading(c, why == SSL_ERROR_ZERO_RETURN ? CONN_END_CLEAN : CONN_END_TLS);
+    conn_end_reading(c, why == SSL_ERROR_ZERO_RETURN ? CONN_END_CLEAN : CONN_END_TLS);
 }
 
 /* True if bytes are left, and the connection goes on with them. */
@@ -388,7 +190,7 @@ static void on_bytes(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
     if (n < 0) {
         bool clean = n == UV_EOF && c->ssl == NULL && !c->write_failed;
-        end_reading(c, clean ? CONN_END_CLEAN : CONN_END_ABRUPT);
+        conn_end_reading(c, clean ? CONN_END_CLEAN : CONN_END_ABRUPT);
         return;
     }
     if (c->state == CONN_FINISHING) {
@@ -419,7 +221,7 @@ void conn_resume(struct conn *c)
     if (c->paused && conn_is_open(c) && !c->read_ended) {
         c->paused = false;
         if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_bytes) < 0) {
-            end_reading(c, CONN_END_ABRUPT);
+            conn_end_reading(c, CONN_END_ABRUPT);
         }
     }
 }
@@ -428,7 +230,7 @@ void conn_resume(struct conn *c)
 
 static void on_linger_due(struct wheel_timer *t)
 {
-    close_handle(LIST_ITEM(t, struct conn, linger));
+    conn_close_handle(LIST_ITEM(t, struct conn, linger));
 }
 
 static void set_socket_options(int fd)
@@ -477,9 +279,9 @@ int conn_open(struct conn *c, struct conn_shared *shared, int fd, SSL_CTX *ctx,
     c->tcp.data = c;
     if (uv_tcp_open(&c->tcp, fd) < 0) {
         close(fd);
-        close_handle(c);
+        conn_close_handle(c);
     } else if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_bytes) < 0) {
-        close_handle(c);
+        conn_close_handle(c);
     }
     return 0;
 }
@@ -507,7 +309,7 @@ static void send_close_notify(struct conn *c)
     ERR_clear_error();
     (void)SSL_shutdown(c->ssl);
     ERR_clear_error();
-    (void)flush_tls(c);
+    (void)conn_flush_tls(c);
 }
 
 void conn_finish(struct conn *c)
@@ -516,7 +318,7 @@ void conn_finish(struct conn *c)
         return;
     }
     if (c->state != CONN_OPEN) {
-        close_handle(c);
+        conn_close_handle(c);
         return;
     }
     send_close_notify(c);
@@ -524,14 +326,14 @@ void conn_finish(struct conn *c)
     c->state = CONN_FINISHING;
     wheel_set(c->shared->wheel, &c->linger, uv_now(c->shared->loop) + CONN_FLUSH_MS);
     if (conn_pending(c) == 0) {
-        send_fin(c);
+        conn_send_fin(c);
     }
 }
 
 void conn_close(struct conn *c)
 {
     send_close_notify(c);
-    close_handle(c);
+    conn_close_handle(c);
 }
 
 void conn_abort(struct conn *c)
@@ -544,5 +346,5 @@ void conn_abort(struct conn *c)
     if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0) {
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     }
-    close_handle(c);
+    conn_close_handle(c);
 }

@@ -23,12 +23,9 @@
 #include <uv.h>
 
 #include "proto/base/buffer.h"
+#include "proto/io/conn_shared.h"
 #include "proto/io/wheel.h"
 
-/* One read(2), and the plaintext of one. */
-#define CONN_READ_BYTES 65536
-/* Bytes that may wait for the kernel; more closes the connection (a bug of the producer). */
-#define CONN_PENDING_BYTES_MAX ((size_t)1024 * 1024)
 /* on_drain fires when what waits has fallen below this. */
 #define CONN_PENDING_LOW_BYTES 16384
 /* How long conn_finish drains what the peer still sends, and how long it waits before that for the
@@ -37,20 +34,6 @@
 #define CONN_FLUSH_MS  15000
 /* The kernel's share of what a slow peer may hold up (TCP_NOTSENT_LOWAT). */
 #define CONN_NOTSENT_BYTES 131072
-
-/* What all connections of one loop share. */
-struct conn_shared {
-    uv_loop_t *loop;     /* borrowed */
-    struct wheel *wheel; /* borrowed */
-    BIO_METHOD *method;  /* owned */
-    const uint8_t *in;   /* ciphertext that the BIO reads next */
-    size_t in_len;
-    struct buffer out; /* ciphertext that the BIO wrote */
-    int out_error;     /* why it could not */
-    uint8_t read_bytes[CONN_READ_BYTES];
-    /* One read's plaintext, and two records that OpenSSL may still have held. */
-    uint8_t plain_bytes[CONN_READ_BYTES + 2 * 16384];
-};
 
 enum conn_state {
     CONN_PREAMBLE,  /* conn_expect_preamble: before all else */
@@ -104,11 +87,6 @@ struct conn {
     struct wheel_timer linger;
     void *user;
 };
-
-/* Returns 0 or ERROR_NOMEM. */
-int conn_shared_init(struct conn_shared *s, uv_loop_t *loop, struct wheel *wheel);
-/* All connections must be closed. */
-void conn_shared_close(struct conn_shared *s);
 
 /* Takes the connected socket `fd` (non-blocking) and, unless it is NULL, makes a TLS server end
  * of `ctx`. Reading starts at once. 0, or ERROR_NOMEM: the socket is closed, no callback fires. (A

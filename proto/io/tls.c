@@ -67,6 +67,7 @@ static const char *openssl_reason(void)
 }
 
 /* An encrypted key is refused: OpenSSL would ask the terminal for its pass phrase and wait. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's */
 static int no_passphrase(char *text, int cap, int is_writing, void *user)
 {
     (void)text;

@@ -30,8 +30,8 @@ void access_log(struct session *s)
     const struct session_result *r = &s->result;
     const struct request *request = s->request;
     /* Before the head is complete its bytes still move (408), and nothing may point at them. */
-    bool parsed = request != NULL &&
-                  (request->state == REQUEST_BODY || request->state == REQUEST_COMPLETE);
+    bool parsed =
+        request != NULL && (request->state == REQUEST_BODY || request->state == REQUEST_COMPLETE);
     char address[SESSION_ADDRESS_BYTES];
     session_format_address(s, address);
     log_event(LOG_LEVEL_INFO, "request", log_span("id", session_request_id(s)),

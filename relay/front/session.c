@@ -14,22 +14,21 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/error.h"
-#include "proto/base/log.h"
 #include "relay/front/access.h"
 #include "relay/front/admission.h"
 #include "relay/front/exchange.h"
 #include "relay/front/redirect.h"
 #include "relay/front/sender.h"
+#include "relay/front/session_internal.h"
 #include "relay/tunnel/tunnel.h"
 #include "relay/worker.h"
 
 #define CONTINUE_TEXT "HTTP/1.1 100 Continue\r\n\r\n"
 
-static void set_deadline(struct session *s, uint32_t ms)
+void session_set_deadline(struct session *s, uint32_t ms)
 {
     wheel_set(&s->worker->wheel, &s->deadline, worker_now_ms(s->worker) + ms);
 }
@@ -49,7 +48,7 @@ static struct request *take_request(struct worker *w)
     return r;
 }
 
-static void give_request(struct session *s)
+void session_give_request(struct session *s)
 {
     struct worker *w = s->worker;
     struct request *r = s->request;
@@ -106,7 +105,7 @@ static int begin_request(struct session *s)
     memset(&s->result, 0, sizeof(s->result));
     s->n_requests++;
     s->state = SESSION_HEAD;
-    set_deadline(s, s->worker->settings.head_ms);
+    session_set_deadline(s, s->worker->settings.head_ms);
     return 0;
 }
 
@@ -154,7 +153,7 @@ static void end_connection(struct session *s)
 {
     s->state = SESSION_ENDING;
     wheel_cancel(&s->deadline);
-    give_request(s);
+    session_give_request(s);
     conn_finish(s->conn);
 }
 
@@ -166,14 +165,14 @@ static bool is_behind(const struct session *s)
 
 static void go_idle(struct session *s)
 {
-    give_request(s);
+    session_give_request(s);
     s->state = SESSION_IDLE;
     if (is_behind(s)) {
         conn_pause(s->conn);
-        set_deadline(s, s->worker->settings.write_ms);
+        session_set_deadline(s, s->worker->settings.write_ms);
         return;
     }
-    set_deadline(s, s->worker->settings.idle_ms);
+    session_set_deadline(s, s->worker->settings.idle_ms);
     if (s->rest.len == 0) {
         conn_resume(s->conn);
     }
@@ -267,7 +266,7 @@ static bool admit(struct session *s)
 static void begin_body(struct session *s, bool more_is_here)
 {
     s->state = SESSION_BODY;
-    set_deadline(s, s->worker->settings.body_ms);
+    session_set_deadline(s, s->worker->settings.body_ms);
     if (s->request->expects_continue && !more_is_here) {
         (void)conn_write(s->conn, CONTINUE_TEXT, sizeof(CONTINUE_TEXT) - 1);
     }
@@ -307,25 +306,12 @@ static bool wants_bytes(const struct session *s)
 }
 
 /* Bytes that cannot be looked at yet. */
-static void keep_rest(struct session *s, const uint8_t *bytes, size_t len)
+void session_keep_rest(struct session *s, const uint8_t *bytes, size_t len)
 {
     conn_pause(s->conn);
     if (buffer_append(&s->rest, bytes, len) < 0) {
         session_lost(s);
     }
-}
-
-static void forget(struct session *s)
-{
-    struct worker *w = s->worker;
-    wheel_cancel(&s->deadline);
-    sender_forget(s);
-    metrics_subtract(&w->metrics.sessions_open, 1);
-    give_request(s);
-    buffer_close(&s->rest);
-    list_remove(&s->node);
-    list_remove(&s->ready);
-    free(s);
 }
 
 /* Gives the connection and what was read behind the request to a tunnel, and is gone. */
@@ -340,11 +326,11 @@ static void become_tunnel(struct session *s, struct span rest)
     char address[SESSION_ADDRESS_BYTES];
     session_format_address(s, address);
     struct conn *c = s->conn;
-    forget(s);
+    session_forget(s);
     (void)tunnel_open(w, c, server, address, rest);
 }
 
-static void process(struct session *s, const uint8_t *bytes, size_t len)
+void session_process(struct session *s, const uint8_t *bytes, size_t len)
 {
     size_t at = 0;
     s->processing = true;
@@ -366,7 +352,7 @@ static void process(struct session *s, const uint8_t *bytes, size_t len)
     bool behind = s->state == SESSION_IDLE && is_behind(s);
     bool waiting = s->state == SESSION_WAITING || s->state == SESSION_ANSWERING || behind;
     if (at < len && waiting) {
-        keep_rest(s, bytes + at, len - at);
+        session_keep_rest(s, bytes + at, len - at);
     }
     if (wants_bytes(s) && !behind && s->rest.len == 0) {
         conn_resume(s->conn);
@@ -381,7 +367,7 @@ static void process_rest(struct session *s)
 {
     struct buffer waiting = s->rest;
     buffer_init(&s->rest, SESSION_REST_BYTES_MAX);
-    process(s, buffer_bytes(&waiting), waiting.len);
+    session_process(s, buffer_bytes(&waiting), waiting.len);
     buffer_close(&waiting);
 }
 
@@ -394,169 +380,4 @@ void session_process_ready(struct worker *w)
             process_rest(s);
         }
     }
-}
-
-/* ---- the connection ---- */
-
-static bool on_preamble(struct conn *c, const uint8_t *bytes, size_t len, size_t *used)
-{
-    struct session *s = c->user;
-    switch (sender_read_header(s, bytes, len, used)) {
-    case PROXY_MORE: return false;
-    case PROXY_COMPLETE: break;
-    case PROXY_BAD:
-    default: session_lost(s); return false;
-    }
-    if (!s->is_tls) {
-        s->state = SESSION_IDLE;
-        set_deadline(s, s->worker->settings.head_ms);
-    }
-    return true;
-}
-
-static void on_open(struct conn *c)
-{
-    struct session *s = c->user;
-    metrics_add(&s->worker->metrics.tls_handshakes, 1);
-    s->state = SESSION_IDLE;
-    set_deadline(s, s->worker->settings.head_ms);
-}
-
-static void on_read(struct conn *c, const uint8_t *bytes, size_t len)
-{
-    struct session *s = c->user;
-    bool waiting = s->state == SESSION_WAITING || s->state == SESSION_ANSWERING;
-    if (waiting || !list_alone(&s->ready)) {
-        keep_rest(s, bytes, len);
-        return;
-    }
-    process(s, bytes, len);
-}
-
-static void on_end(struct conn *c, enum conn_end end)
-{
-    struct session *s = c->user;
-    if (end == CONN_END_TLS && s->state == SESSION_HANDSHAKE) {
-        metrics_add(&s->worker->metrics.tls_failures, 1);
-    }
-    bool half = end == CONN_END_CLEAN && s->exchange != NULL;
-    if (!half) {
-        session_lost(s);
-        return;
-    }
-    s->input_ended = true;
-    s->close_after = true;
-    exchange_half_close(s->exchange);
-}
-
-static void on_drain(struct conn *c)
-{
-    struct session *s = c->user;
-    if (s->exchange != NULL) {
-        exchange_on_drain(s->exchange);
-    } else if (s->state == SESSION_IDLE) {
-        set_deadline(s, s->worker->settings.idle_ms);
-        if (s->rest.len == 0) {
-            conn_resume(s->conn);
-        } else if (list_alone(&s->ready)) {
-            list_push(&s->worker->ready_sessions, &s->ready);
-        }
-    }
-}
-
-static void on_closed(struct conn *c)
-{
-    struct session *s = c->user;
-    session_lost(s);
-    atomic_fetch_sub(&s->worker->relay->n_connections, 1);
-    free(c);
-    forget(s);
-}
-
-static const struct conn_callbacks callbacks = {
-    .on_preamble = on_preamble,
-    .on_open = on_open,
-    .on_read = on_read,
-    .on_end = on_end,
-    .on_drain = on_drain,
-    .on_closed = on_closed,
-};
-
-static void on_deadline(struct wheel_timer *t)
-{
-    struct session *s = LIST_ITEM(t, struct session, deadline);
-    if (s->state == SESSION_HEAD || s->state == SESSION_BODY) {
-        struct answer_details d = {.delivered = HEAD_DELIVERED_NO};
-        s->close_after = true;
-        session_answer(s, ANSWER_CLIENT_TIMEOUT, &d);
-        return;
-    }
-    session_lost(s);
-}
-
-int session_open(struct worker *w, int fd, const struct sockaddr *address,
-                 const struct peer_address *peer, bool is_tls, bool is_redirect)
-{
-    struct session *s = calloc(1, sizeof(*s));
-    struct conn *c = malloc(sizeof(*c));
-    if (s == NULL || c == NULL) {
-        close(fd);
-        goto fail;
-    }
-    s->worker = w;
-    s->is_tls = is_tls;
-    s->is_redirect = is_redirect;
-    s->conn = c;
-    bool has_header = sender_init(s, address, peer);
-    s->state = is_tls || has_header ? SESSION_HANDSHAKE : SESSION_IDLE;
-    buffer_init(&s->rest, SESSION_REST_BYTES_MAX);
-    wheel_timer_init(&s->deadline, on_deadline);
-    list_init(&s->ready);
-    list_push(&w->sessions, &s->node);
-    SSL_CTX *tls = is_tls ? tls_server_context(w->tls) : NULL;
-    if (conn_open(c, &w->io, fd, tls, &callbacks, s) < 0) {
-        list_remove(&s->node);
-        goto fail;
-    }
-    if (has_header) {
-        conn_expect_preamble(c);
-    }
-    set_deadline(s, s->state == SESSION_HANDSHAKE ? w->settings.handshake_ms : w->settings.head_ms);
-    metrics_add(&w->metrics.sessions_open, 1);
-    return 0;
-
-fail:
-    free(c);
-    free(s);
-    if (peer != NULL) {
-        peers_disconnect(w->relay->peers, peer);
-    }
-    atomic_fetch_sub(&w->relay->n_connections, 1);
-    return ERROR_NOMEM;
-}
-
-void session_upgrade(struct session *s)
-{
-    s->state = SESSION_UPGRADED;
-    wheel_cancel(&s->deadline);
-}
-
-bool session_still_allowed(struct session *s)
-{
-    struct directory_reader *reader = s->worker->reader;
-    return directory_key_usable(reader, s->key, s->worker->now_s);
-}
-
-void session_retire(struct session *s)
-{
-    if (s->state == SESSION_IDLE || s->state == SESSION_HANDSHAKE) {
-        session_lost(s);
-    } else {
-        s->close_after = true;
-    }
-}
-
-void session_kill(struct session *s)
-{
-    session_lost(s);
 }

@@ -515,6 +515,7 @@ def test_fault_is_told(setup):
 def test_text_message_is_refused(setup):
     _, tunnel = setup.up()
     tunnel.send_message(b"hello", opcode=1)
+    assert tunnel.wait_closed() == 1003
     setup.agent.wait_log("class=dropped.*sent a text message")
 
 

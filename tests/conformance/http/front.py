@@ -64,9 +64,9 @@ class Front:
                     found[entry["group"]].append(entry["value"])
         return found
 
-    def each(self, work, items):
+    def each(self, work, items, threads=THREADS):
         """work(item) for all, side by side; the results in their order."""
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(work, items))
 
     def watch(self):

@@ -80,16 +80,22 @@ static void test_retry_counts_a_tunnel_that_hardly_lived_as_failure(void **state
                      RETRY_MAX_MS);
 }
 
-static void test_retry_moved_follows_the_advice(void **state)
+static void test_retry_keeps_the_pause_that_is_asked_for(void **state)
 {
     (void)state;
     assert_int_equal(retry_wait_ms(&r, RETRY_MOVED, RETRY_LIVED_MS, 0, RANDOM), 0);
     for (uint64_t i = 0; i < 500; i++) {
-        assert_in_range(retry_wait_ms(&r, RETRY_MOVED, RETRY_LIVED_MS, 200, RANDOM * i), 0, 200);
+        assert_in_range(retry_wait_ms(&r, RETRY_MOVED, RETRY_LIVED_MS, 2000, RANDOM * i), 2000,
+                        3000);
+        assert_in_range(retry_wait_ms(&r, RETRY_DROPPED, RETRY_LIVED_MS, 5000, RANDOM * i), 5000,
+                        7500);
     }
-    /* An absurd advice is not followed for hours. */
-    assert_in_range(retry_wait_ms(&r, RETRY_MOVED, RETRY_LIVED_MS, UINT32_MAX, UINT64_MAX), 0,
+    assert_in_range(retry_wait_ms(&r, RETRY_REFUSED, 0, 90000, RANDOM), 90000, 135000);
+    assert_in_range(retry_wait_ms(&r, RETRY_REFUSED, 0, 1000, RANDOM), RETRY_MAX_MS / 2,
                     RETRY_MAX_MS);
+    /* An absurd one is not. */
+    assert_in_range(retry_wait_ms(&r, RETRY_MOVED, RETRY_LIVED_MS, UINT32_MAX, UINT64_MAX), 0,
+                    RETRY_ADVICE_MAX_MS / 2 * 3);
 }
 
 static void test_retry_forgets_after_a_stable_minute(void **state)
@@ -110,7 +116,7 @@ int main(void)
         cmocka_unit_test_setup(test_retry_replaced_is_slow_even_after_a_long_life, set_up),
         cmocka_unit_test_setup(test_retry_dropped_is_fast, set_up),
         cmocka_unit_test_setup(test_retry_counts_a_tunnel_that_hardly_lived_as_failure, set_up),
-        cmocka_unit_test_setup(test_retry_moved_follows_the_advice, set_up),
+        cmocka_unit_test_setup(test_retry_keeps_the_pause_that_is_asked_for, set_up),
         cmocka_unit_test_setup(test_retry_forgets_after_a_stable_minute, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

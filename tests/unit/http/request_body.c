@@ -66,8 +66,7 @@ static void test_request_coding_is_exactly_one_chunked(void **state)
         "chunk",
         "chunked\tx",
         "cow, chunked",
-        "\x0b"
-        "chunked",
+        "\vchunked",
         "chunked\xff",
     };
     for (size_t i = 0; i < sizeof(codings) / sizeof(codings[0]); i++) {

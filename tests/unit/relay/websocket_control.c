@@ -112,9 +112,12 @@ static void test_websocket_refuses_half_a_close_code(void **state)
 static void expect_reason(const char *reason, const char *expected)
 {
     uint8_t frame[8 + WEBSOCKET_CONTROL_BYTES_MAX] = {0x88, 0, 0, 0, 0, 0, 0x03, 0xe8};
-    frame[1] = (uint8_t)(0x80 | (2 + strlen(reason)));
-    memcpy(frame + 8, reason, strlen(reason));
-    frames_expect(frame, 8 + strlen(reason), expected);
+    size_t len = strlen(reason);
+    for (size_t i = 0; i < len; i++) {
+        frame[8 + i] = (uint8_t)reason[i];
+    }
+    frame[1] = (uint8_t)(0x80 | (2 + len));
+    frames_expect(frame, 8 + len, expected);
 }
 
 static void test_websocket_close_reason_is_utf8(void **state)
