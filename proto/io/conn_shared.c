@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What all connections of a loop share: the buffers, and the BIO between them and OpenSSL. */
-#include "proto/io/conn.h"
+#include "proto/io/conn_shared.h"
 
 #include <string.h>
 

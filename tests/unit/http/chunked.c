@@ -244,6 +244,25 @@ static void test_chunked_trailers_are_sound_fields(void **state)
     }
 }
 
+static void test_chunked_trailers_do_not_frame_the_request_anew(void **state)
+{
+    (void)state;
+    static const char *const trailers[] = {
+        "0\r\nContent-Length: 5\r\n\r\n",
+        "0\r\ncontent-length:0\r\n\r\n",
+        "0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "0\r\nTRANSFER-ENCODING:\r\n\r\n",
+        "0\r\nHost: x\r\n\r\n",
+        "0\r\nX: y\r\nhost: x\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof(trailers) / sizeof(trailers[0]); i++) {
+        expect_bad(trailers[i]);
+    }
+    EXPECT("0\r\nContent-Lengthy: 5\r\nX-Host: x\r\nHos: t\r\nHosts: x\r\n"
+           "Transfer-Encoding-X-And-So-On: y\r\nContent: length\r\n\r\n",
+           ".0");
+}
+
 static void add_fill(size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -333,6 +352,7 @@ int main(void)
         CASE(test_chunked_extensions_are_skipped),
         CASE(test_chunked_trailers_are_dropped),
         CASE(test_chunked_trailers_are_sound_fields),
+        CASE(test_chunked_trailers_do_not_frame_the_request_anew),
         CASE(test_chunked_size_line_may_have_4096_bytes),
         CASE(test_chunked_trailers_may_have_4096_bytes_together),
         CASE(test_chunked_size_limit_starts_anew_with_every_line),

@@ -145,6 +145,28 @@ static void test_request_keeps_the_values_of_fields_that_it_judges(void **state)
     request_close(&parsed);
 }
 
+/* What answers it must have no content, whatever else is wrong. */
+static void test_request_refused_is_still_known_as_head(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum request_method method;
+    } cases[] = {
+        {"HEAD / HTTP/3.0\r\n", REQUEST_HEAD},     {"HEAD /\x01", REQUEST_HEAD},
+        {"HEAD / HTTP/1.1\r\n\r\n", REQUEST_HEAD}, {"GET / HTTP/3.0\r\n", REQUEST_GET},
+        {"HEADER / HTTP/3.0\r\n", REQUEST_OTHER},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t used = 0;
+        request_init(&parsed);
+        request_feed(&parsed, (const uint8_t *)cases[i].text, strlen(cases[i].text), &used);
+        assert_int_equal(parsed.state, REQUEST_REFUSED);
+        assert_int_equal(parsed.method, cases[i].method);
+        request_close(&parsed);
+    }
+}
+
 /* ---- life ---- */
 
 static void test_request_reset_forgets_everything(void **state)
@@ -208,6 +230,7 @@ int main(void)
         CASE(test_request_has_exactly_one_valid_host),
         CASE(test_request_fields_keep_order_and_are_trimmed),
         CASE(test_request_keeps_the_values_of_fields_that_it_judges),
+        CASE(test_request_refused_is_still_known_as_head),
         CASE(test_request_reset_forgets_everything),
         CASE(test_request_is_untouched_until_a_byte_of_a_line_comes),
         CASE(test_request_takes_no_byte_once_complete_or_refused),

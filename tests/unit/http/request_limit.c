@@ -220,6 +220,25 @@ static void test_request_chunked_body_may_have_65536_bytes(void **state)
     expect("!413;");
 }
 
+static void test_request_chunk_too_large_is_refused_when_its_size_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sizes;
+        const char *verdict;
+    } cases[] = {
+        {"10001\r\n", "!413;"},           {"FFFFFFFF;x\r\n", "!413;"},
+        {"1\r\nx\r\n10000\r\n", "!413;"}, {"10001", "~body;"},
+        {"10001x\r\n", "!400;"},          {"100010000\r\n", "!400;"},
+        {"10001;\x01\r\n", "!400;"},      {"1\r\nx\r\n10000x", "!400;"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        add_post("Transfer-Encoding: chunked\r\n");
+        add(&in, cases[i].sizes);
+        expect(cases[i].verdict);
+    }
+}
+
 static void test_request_too_large_is_refused_with_413_instead_of_continued(void **state)
 {
     (void)state;
@@ -307,6 +326,7 @@ int main(void)
         CASE(test_request_is_refused_for_its_first_fault),
         CASE(test_request_body_may_have_65536_bytes),
         CASE(test_request_chunked_body_may_have_65536_bytes),
+        CASE(test_request_chunk_too_large_is_refused_when_its_size_is_known),
         CASE(test_request_too_large_is_refused_with_413_instead_of_continued),
         CASE(test_request_id_may_have_64_bytes),
         CASE(test_request_keeps_the_memory_of_a_small_head_only),
