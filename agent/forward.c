@@ -15,16 +15,22 @@
 #include <string.h>
 
 #include "proto/base/buffer.h"
+#include "proto/base/log.h"
 
 _Static_assert(2 * FORWARD_ROOM_HIGH_BYTES <= MUX_STREAM_WINDOW_BYTES,
                "an empty queue has room enough to go on");
+
+/* See may_log. */
+#define STATE_LOG_MS 5000
 
 struct forward {
     uv_loop_t *loop;
     struct upstream *upstream;
     size_t n_requests;
-    bool closing;         /* no new ones */
-    bool upstream_closed; /* upstream_close was called */
+    char failing[ERROR_TEXT_BYTES]; /* what was last said of the server; "" = it answers */
+    uint64_t logged_ms;             /* when; 0 = never */
+    bool closing;                   /* no new ones */
+    bool upstream_closed;           /* upstream_close was called */
     void (*on_closed)(void *user);
     void *user;
 };
@@ -101,6 +107,44 @@ static void free_request(struct request *r)
     f->n_requests--;
     if (f->closing && f->n_requests == 0) {
         close_upstream(f);
+    }
+}
+
+/* The state of the server is logged when it changes, and not more often than each STATE_LOG_MS: a
+ * server that answers every other call would fill the log. */
+static bool may_log(struct forward *f)
+{
+    uint64_t now_ms = uv_now(f->loop);
+
+    if (f->logged_ms != 0 && now_ms - f->logged_ms < STATE_LOG_MS) {
+        return false;
+    }
+    f->logged_ms = now_ms;
+    return true;
+}
+
+static void note_answer(struct forward *f)
+{
+    if (f->failing[0] != '\0' && may_log(f)) {
+        log_event(LOG_LEVEL_INFO, "server answers again", log_text("before", f->failing));
+        f->failing[0] = '\0';
+    }
+}
+
+static void note_failure(struct forward *f, enum head_reset reason)
+{
+    struct upstream_stats s;
+
+    if (reason != HEAD_RESET_SERVER_UNREACHABLE && reason != HEAD_RESET_SERVER_AUTH &&
+        reason != HEAD_RESET_DEADLINE && reason != HEAD_RESET_BAD_ANSWER) {
+        return; /* says nothing about the server */
+    }
+    upstream_read_stats(f->upstream, &s);
+    if (strcmp(f->failing, s.last_error) != 0 && may_log(f)) {
+        memcpy(f->failing, s.last_error, sizeof(f->failing));
+        log_event(LOG_LEVEL_WARN, "server fails",
+                  log_text("class", head_reset_name((uint16_t)reason)),
+                  log_text("reason", s.last_error));
     }
 }
 
@@ -220,6 +264,7 @@ static void on_end(void *user)
 
     r->call = NULL;
     r->answered = true;
+    note_answer(r->forward);
     if (send_held(r) != 0) {
         reset(r, HEAD_RESET_INTERNAL, HEAD_DELIVERED_YES);
     }
@@ -229,6 +274,7 @@ static void on_fail(void *user, enum head_reset reason, enum head_delivered deli
 {
     struct request *r = user;
     r->call = NULL;
+    note_failure(r->forward, reason);
     reset(r, reason, delivered);
 }
 

@@ -63,15 +63,19 @@ int link_open(struct link *l, uv_loop_t *loop,
     return 0;
 }
 
-static void on_async_closed(uv_handle_t *handle)
+void link_free_rest(struct link *l)
 {
-    struct link *l = handle->data;
     struct link_message *m = take_all(l);
     while (m != NULL) {
         struct link_message *next = m->next;
         free_message(m);
         m = next;
     }
+}
+
+static void on_async_closed(uv_handle_t *handle)
+{
+    link_free_rest(handle->data);
 }
 
 void link_close(struct link *l)

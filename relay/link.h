@@ -68,6 +68,9 @@ int link_open(struct link *l, uv_loop_t *loop,
 /* Closes the handle; messages that still wait are freed in its close callback. */
 void link_close(struct link *l);
 
+/* Frees what was posted after that. Nobody posts any more. */
+void link_free_rest(struct link *l);
+
 /* A zeroed message with room for `len` bytes of payload, or NULL. */
 struct link_message *link_message_new(enum link_kind kind, size_t len);
 

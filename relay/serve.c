@@ -380,6 +380,9 @@ static void close_relay(struct serve *s)
         worker_join(&relay->workers[i]);
     }
     atomic_store(&relay->running, false);
+    if (relay->store != NULL) {
+        store_stop(relay->store); /* it posts to the workers' links, which close now */
+    }
     for (unsigned i = 0; i < relay->n_workers && relay->workers != NULL; i++) {
         worker_close(&relay->workers[i]);
     }

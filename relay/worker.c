@@ -6,7 +6,7 @@
  * the loop sleeps.
  *
  * Draining: listeners close, sessions end after their next answer or when idle for a moment, and
- * when none is left the agents are told to go. The worker ends when its tunnels have closed. */
+ * then the agents are told to go. The worker ends when sessions and tunnels have ended. */
 #include "relay/worker.h"
 
 #include <stdlib.h>
@@ -115,7 +115,7 @@ static void stop(struct worker *w)
     while (node != &w->sessions) {
         struct session *s = LIST_ITEM(node, struct session, node);
         node = node->next;
-        session_lost(s);
+        session_kill(s);
     }
     retire_tunnels(w, true);
 }
@@ -144,14 +144,12 @@ static void drain_step(struct worker *w)
     if (w->stopping && now_ms >= w->stop_by_ms) {
         cut_tunnels(w);
     }
-    if (!list_empty(&w->sessions)) {
-        if (now_ms >= w->drain_idle_by_ms) {
-            retire_idle_sessions(w);
-        }
-        return;
-    }
-    if (!list_empty(&w->tunnels)) {
+    if (now_ms >= w->drain_idle_by_ms) {
+        /* What is in flight goes on; agents are wanted where new calls go. */
+        retire_idle_sessions(w);
         retire_tunnels(w, false);
+    }
+    if (!list_empty(&w->sessions) || !list_empty(&w->tunnels)) {
         return;
     }
     stop(w);
@@ -382,6 +380,7 @@ void worker_close(struct worker *w)
         return;
     }
     close_loop(w);
+    link_free_rest(&w->link);
     directory_part(w->reader);
     conn_shared_close(&w->io);
     registry_close(&w->registry);

@@ -21,8 +21,9 @@
 /* "Authorization: Basic …" of the longest user and password. */
 #define AUTHORIZATION_FIELD_BYTES 768
 /* Requests for one call, the ones that are answered 401 included: one without credentials, one
- * with a nonce that turns out to be old, one with a new nonce. */
-#define AUTHORIZATION_ATTEMPTS_MAX 3
+ * with a nonce that turns out to be old, one with a new nonce; and some more, because connections
+ * overtake each other's nonce counts, and each 401 for that replaces the nonce for all. */
+#define AUTHORIZATION_ATTEMPTS_MAX 8
 
 struct authorization {
     enum upstream_auth mode;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/base/error.h"
+#include "proto/base/secret.h"
 #include "proto/http/request_head.h"
 
 /* Memory of a head that is kept for the connection's next request. */
@@ -28,8 +29,17 @@ void request_init(struct request *r)
     r->body_left = 0;
 }
 
+/* Heads hold keys and agents' tokens. */
+static void wipe_head(struct request *r)
+{
+    if (r->head.data != NULL) {
+        secret_cleanse(r->head.data, r->head.cap);
+    }
+}
+
 void request_close(struct request *r)
 {
+    wipe_head(r);
     buffer_close(&r->head);
     buffer_close(&r->body);
     request_init(r);
@@ -37,6 +47,7 @@ void request_close(struct request *r)
 
 void request_reset(struct request *r)
 {
+    wipe_head(r);
     struct buffer head = r->head;
     buffer_close(&r->body);
     request_init(r);
@@ -194,6 +205,12 @@ static enum request_state take_body(struct request *r, const uint8_t *bytes, siz
     return r->state;
 }
 
+/* Of the current chunk; 0 while the line of its size is incomplete, and may still be malformed. */
+static size_t chunk_left(const struct request *r)
+{
+    return r->chunked.state == CHUNKED_DATA ? r->chunked.remaining : 0;
+}
+
 static enum request_state feed_chunked(struct request *r, const uint8_t *bytes, size_t len,
                                        size_t *consumed)
 {
@@ -206,7 +223,7 @@ static enum request_state feed_chunked(struct request *r, const uint8_t *bytes, 
         at += used;
         if (err < 0) {
             request_refuse(r, REQUEST_BAD, "malformed chunk");
-        } else if (data_len + r->chunked.remaining > REQUEST_BODY_BYTES_MAX - r->body.len) {
+        } else if (data_len + chunk_left(r) > REQUEST_BODY_BYTES_MAX - r->body.len) {
             request_refuse(r, REQUEST_BODY_TOO_LARGE, "body too large");
         } else if (data_len > 0) {
             take_body(r, data, data_len);

@@ -180,6 +180,9 @@ static void on_read(struct conn *c, const uint8_t *bytes, size_t len)
 {
     struct admin_session *s = session_of(c);
     size_t at = 0;
+    if (s->request.state == REQUEST_COMPLETE || s->request.state == REQUEST_REFUSED) {
+        return; /* one request per connection */
+    }
     while (at < len && s->request.state != REQUEST_COMPLETE &&
            s->request.state != REQUEST_REFUSED) {
         size_t used = 0;

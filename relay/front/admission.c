@@ -133,7 +133,6 @@ bool admission_admit(struct session *s)
     s->key = key->id;
     s->server = server->id;
     memcpy(s->serial, server->serial, sizeof(s->serial));
-    atomic_store_explicit(&key->live->last_used_s, s->worker->now_s, memory_order_relaxed);
     if (!within_key_rate(s, key)) {
         return false;
     }

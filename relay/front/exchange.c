@@ -35,6 +35,10 @@ uint64_t exchange_now_ms(const struct exchange *x)
 void exchange_release(struct exchange *x)
 {
     struct worker *w = x->worker;
+    if (x->unreturned > 0) { /* of the client's share nothing is left, the tunnel's goes on */
+        router_consumed(w, x->tunnel, x->stream, x->unreturned);
+        x->unreturned = 0;
+    }
     if (w->assembling == x) {
         w->assembling = NULL;
         buffer_clear(&w->answer);
@@ -222,13 +226,8 @@ static enum head_delivered known_delivery(const struct exchange *x)
     return x->handed ? HEAD_DELIVERED_YES : HEAD_DELIVERED_UNKNOWN;
 }
 
-static void on_deadline(struct wheel_timer *t)
+void exchange_give_up(struct exchange *x)
 {
-    struct exchange *x = LIST_ITEM(t, struct exchange, deadline);
-    if (x->half_closed) {
-        session_lost(x->session);
-        return;
-    }
     switch (x->state) {
     case EXCHANGE_PARKED: exchange_fail(x, ANSWER_SERVER_OFFLINE, HEAD_DELIVERED_NO); return;
     case EXCHANGE_OPENING:
@@ -241,6 +240,16 @@ static void on_deadline(struct wheel_timer *t)
         exchange_reset_stream(x, HEAD_RESET_CLIENT_GONE);
         exchange_fail(x, ANSWER_CLIENT_TIMEOUT, HEAD_DELIVERED_YES);
         return;
+    }
+}
+
+static void on_deadline(struct wheel_timer *t)
+{
+    struct exchange *x = LIST_ITEM(t, struct exchange, deadline);
+    if (x->half_closed) {
+        session_lost(x->session);
+    } else {
+        exchange_give_up(x);
     }
 }
 

@@ -67,6 +67,9 @@ int exchange_start(struct session *s, int64_t key, int64_t server, bool with_fee
 /* The client is gone: resets the stream, frees. No answer. */
 void exchange_cancel(struct exchange *x);
 
+/* There is no more time: the client is told what is known of its request. */
+void exchange_give_up(struct exchange *x);
+
 /* The client has closed its half of the connection. */
 void exchange_half_close(struct exchange *x);
 

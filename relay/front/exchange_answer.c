@@ -199,6 +199,7 @@ void exchange_on_data(struct worker *w, exchange_ref ref, tunnel_ref tunnel, uin
     if (end) {
         if (x->unreturned > 0) {
             router_consumed(w, tunnel, stream, x->unreturned);
+            x->unreturned = 0;
         }
         complete(x);
         return;
@@ -215,6 +216,9 @@ void exchange_on_data(struct worker *w, exchange_ref ref, tunnel_ref tunnel, uin
 
 void exchange_on_drain(struct exchange *x)
 {
+    if (x->state != EXCHANGE_ANSWERING) {
+        return; /* what the client took was an earlier answer */
+    }
     exchange_restart_write_deadline(x);
     return_credit(x);
 }
@@ -245,7 +249,13 @@ void exchange_on_failed(struct worker *w, exchange_ref ref, enum head_reset reas
     }
     bool never_left = reason == HEAD_RESET_TUNNEL_LOST && delivered == HEAD_DELIVERED_NO;
     if (never_left && x->state != EXCHANGE_ANSWERING) {
+        /* Should this worker still believe in that tunnel, it would be asked again and again. */
+        registry_down(&w->registry, x->server, x->tunnel, exchange_now_ms(x));
         x->state = EXCHANGE_PARKED;
+        if (!session_still_allowed(x->session)) {
+            exchange_fail(x, ANSWER_KEY_REFUSED, HEAD_DELIVERED_NO);
+            return;
+        }
         exchange_dispatch(x); /* to a newer tunnel if there is one, else it is parked */
         return;
     }

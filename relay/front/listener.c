@@ -84,10 +84,9 @@ void listener_format_address(int fd, char *text, size_t cap)
  * not wait in vain and the poll does not fire for it for ever. */
 static bool turn_one_away(struct listener *l)
 {
-    if (l->spare_fd < 0) {
-        return false;
+    if (l->spare_fd >= 0) {
+        close(l->spare_fd);
     }
-    close(l->spare_fd);
     int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0) {
         close(fd);

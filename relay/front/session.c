@@ -326,8 +326,11 @@ static void become_tunnel(struct session *s, struct span rest)
     char address[SESSION_ADDRESS_BYTES];
     session_format_address(s, address);
     struct conn *c = s->conn;
+    struct peer_address counted = s->counted;
+    bool is_counted = s->is_counted;
+    s->is_counted = false; /* the tunnel's from here on */
     session_forget(s);
-    (void)tunnel_open(w, c, server, address, rest);
+    (void)tunnel_open(w, c, server, is_counted ? &counted : NULL, address, rest);
 }
 
 void session_process(struct session *s, const uint8_t *bytes, size_t len)

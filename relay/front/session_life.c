@@ -61,6 +61,18 @@ static void on_read(struct conn *c, const uint8_t *bytes, size_t len)
     session_process(s, bytes, len);
 }
 
+/* Ends a session that waits for no answer; what was answered still leaves. */
+static void close_gently(struct session *s)
+{
+    if (s->state == SESSION_IDLE && conn_pending(s->conn) > 0) {
+        s->state = SESSION_ENDING;
+        wheel_cancel(&s->deadline);
+        conn_finish(s->conn);
+    } else {
+        session_lost(s);
+    }
+}
+
 static void on_end(struct conn *c, enum conn_end end)
 {
     struct session *s = c->user;
@@ -68,6 +80,10 @@ static void on_end(struct conn *c, enum conn_end end)
         metrics_add(&s->worker->metrics.tls_failures, 1);
     }
     bool half = end == CONN_END_CLEAN && s->exchange != NULL;
+    if (!half && end == CONN_END_CLEAN) {
+        close_gently(s);
+        return;
+    }
     if (!half) {
         session_lost(s);
         return;
@@ -179,7 +195,7 @@ bool session_still_allowed(struct session *s)
 void session_retire(struct session *s)
 {
     if (s->state == SESSION_IDLE || s->state == SESSION_HANDSHAKE) {
-        session_lost(s);
+        close_gently(s);
     } else {
         s->close_after = true;
     }
@@ -187,5 +203,9 @@ void session_retire(struct session *s)
 
 void session_kill(struct session *s)
 {
-    session_lost(s);
+    if (s->exchange != NULL) {
+        exchange_give_up(s->exchange);
+    } else {
+        session_retire(s);
+    }
 }

@@ -25,8 +25,9 @@
 #include "relay/store/keys.h"
 #include "relay/store/refresh.h"
 
-/* Last-used times per transaction: a few milliseconds, so that a revocation need not wait. */
-#define USES_PER_TURN 2000
+/* Last-used times per transaction: some milliseconds on a slow disk, for a revocation by another
+ * process may be waiting behind it. */
+#define USES_PER_TURN 500
 
 /* At the end: so many per transaction, and no longer than this, whatever is left. */
 #define USES_AT_END 20000
@@ -47,6 +48,7 @@ struct store {
     struct store_events events;
     char *public_url; /* owned; NULL = unknown */
     pthread_t thread;
+    bool stopped; /* the thread was joined */
     struct job_queue queue;
     uint64_t next_poll_ms; /* the thread's, as all that follow but the counters */
     uint64_t next_uses_ms;
@@ -306,9 +308,14 @@ static int fill(struct store *s, struct error_text *e)
 int store_open(const char *path, const struct store_events *events, struct store **s,
                struct error_text *e)
 {
+    struct error_text ignored;
     struct store *made = calloc(1, sizeof(*made));
+
     if (made == NULL) {
         return error_set(e, ERROR_NOMEM, "no memory");
+    }
+    if (e == NULL) {
+        e = &ignored;
     }
     if (events != NULL) {
         made->events = *events;
@@ -351,13 +358,22 @@ no_database:
     return rc;
 }
 
+void store_stop(struct store *s)
+{
+    if (s->stopped) {
+        return;
+    }
+    s->stopped = true;
+    job_queue_stop(&s->queue);
+    (void)pthread_join(s->thread, NULL); /* cannot fail: it runs, and nobody else joins it */
+}
+
 void store_close(struct store *s)
 {
     if (s == NULL) {
         return;
     }
-    job_queue_stop(&s->queue);
-    (void)pthread_join(s->thread, NULL); /* cannot fail: it runs, and nobody else joins it */
+    store_stop(s);
     job_queue_close(&s->queue);
     directory_part(s->reader);
     directory_free(s->directory);

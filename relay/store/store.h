@@ -37,7 +37,10 @@ struct store_events {
 int store_open(const char *path, const struct store_events *events, struct store **s,
                struct error_text *e);
 
-/* Finishes the waiting jobs, stops the thread, frees. All readers must have parted. */
+/* Finishes the waiting jobs and stops the thread: no callback fires afterwards. Idempotent. */
+void store_stop(struct store *s);
+
+/* store_stop, and frees. All readers must have parted. */
 void store_close(struct store *s);
 
 struct directory *store_directory(struct store *s);

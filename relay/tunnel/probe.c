@@ -28,3 +28,12 @@ void probe_ended(struct probe *p, uint64_t random, uint64_t now_ms)
     p->stream = 0;
     p->due_ms = now_ms + p->interval_ms - random % (p->interval_ms / 4 + 1);
 }
+
+void probe_suspect(struct probe *p, uint64_t now_ms)
+{
+    uint64_t soonest_ms = p->sent_ms + PROBE_SUSPECT_MS;
+    uint64_t due_ms = soonest_ms > now_ms ? soonest_ms : now_ms;
+    if (p->stream == 0 && due_ms < p->due_ms) {
+        p->due_ms = due_ms;
+    }
+}

@@ -12,6 +12,8 @@
 #define PROBE_PATH "/api/V1/system/serverStatus"
 /* A probe without an answer has failed after this. */
 #define PROBE_DEADLINE_MS 10000
+/* Failing calls cause a probe at most so often. */
+#define PROBE_SUSPECT_MS 5000
 
 struct probe {
     uint32_t interval_ms; /* 0 = never */
@@ -26,6 +28,9 @@ void probe_init(struct probe *p, uint32_t interval_ms, uint64_t now_ms);
 bool probe_is_due(const struct probe *p, uint64_t now_ms);
 void probe_started(struct probe *p, uint32_t stream, uint64_t now_ms);
 bool probe_is_late(const struct probe *p, uint64_t now_ms);
+
+/* A real call failed: the next one is due at once, but not more often than PROBE_SUSPECT_MS. */
+void probe_suspect(struct probe *p, uint64_t now_ms);
 
 /* The server answered something (this probe or a real call), or the probe failed: the next one is
  * due an interval later; `random` spreads the probes of many tunnels over a quarter of it. */

@@ -104,6 +104,9 @@ static void on_closed(struct conn *c)
     mux_free(t->mux);
     websocket_free(t->websocket);
     atomic_fetch_sub(&w->relay->n_connections, 1);
+    if (t->is_counted) {
+        peers_disconnect(w->relay->peers, &t->counted);
+    }
     free(t->conn);
     free(t);
 }
@@ -287,7 +290,7 @@ static void on_unused_closed(struct conn *c)
 static const struct conn_callbacks unused_callbacks = {.on_closed = on_unused_closed};
 
 int tunnel_open(struct worker *w, struct conn *conn, const struct directory_server *server,
-                const char *address, struct span rest)
+                const struct peer_address *counted, const char *address, struct span rest)
 {
     struct tunnel *t = calloc(1, sizeof(*t));
     if (t == NULL) {
@@ -299,6 +302,8 @@ int tunnel_open(struct worker *w, struct conn *conn, const struct directory_serv
     t->ref = ref_tunnel(w->index, t->number);
     t->server = server->id;
     t->opened_ms = worker_now_ms(w);
+    t->is_counted = counted != NULL;
+    t->counted = counted != NULL ? *counted : t->counted;
     memcpy(t->serial, server->serial, sizeof(t->serial));
     (void)span_copy(span_of(address), t->address, sizeof(t->address));
     list_init(&t->dirty_node);
@@ -317,6 +322,9 @@ int tunnel_open(struct worker *w, struct conn *conn, const struct directory_serv
     return 0;
 
 fail:
+    if (counted != NULL) {
+        peers_disconnect(w->relay->peers, counted);
+    }
     if (t != NULL) {
         mux_free(t->mux);
         websocket_free(t->websocket);
@@ -348,6 +356,9 @@ int tunnel_request(struct tunnel *t, exchange_ref exchange, const struct head_re
 
 void tunnel_reset(struct tunnel *t, uint32_t stream, enum head_reset reason)
 {
+    if (reason == HEAD_RESET_DEADLINE) {
+        probe_suspect(&t->probe, worker_now_ms(t->worker));
+    }
     mux_reset(t->mux, stream, reason, HEAD_DELIVERED_UNKNOWN);
     tunnel_mark_dirty(t);
 }

@@ -11,6 +11,7 @@
 #include "proto/base/span.h"
 #include "proto/io/conn.h"
 #include "proto/wire/mux.h"
+#include "relay/front/peers.h"
 #include "relay/ref.h"
 #include "relay/store/directory.h"
 
@@ -23,10 +24,11 @@ struct worker;
 struct tunnel;
 
 /* Takes an open connection whose websocket handshake was answered, in the name of an authenticated
- * server; `rest` is what came behind the handshake. On failure (out of memory) the connection is
+ * server; `rest` is what came behind the handshake. `counted` is whom the connection counts for,
+ * NULL for nobody. On failure (out of memory) the connection is
  * closed. The worker's lists hold the tunnel; it frees itself when its connection has closed. */
 int tunnel_open(struct worker *w, struct conn *conn, const struct directory_server *server,
-                const char *address, struct span rest);
+                const struct peer_address *counted, const char *address, struct span rest);
 
 /* NULL if it is gone. Worker-local. */
 struct tunnel *tunnel_find(struct worker *w, tunnel_ref ref);

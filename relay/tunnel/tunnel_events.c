@@ -159,6 +159,7 @@ static void on_reset(void *user, uint32_t stream, void *stream_user, enum head_r
         end_probe(t, false, 0, head_reset_name((uint16_t)reason));
         return;
     }
+    probe_suspect(&t->probe, worker_now_ms(t->worker));
     router_failed(t->worker, tunnel_ref_of(stream_user), reason, delivered);
 }
 

@@ -10,6 +10,7 @@
 #include "proto/base/list.h"
 #include "proto/io/wheel.h"
 #include "proto/wire/mux.h"
+#include "relay/front/peers.h"
 #include "relay/ref.h"
 #include "relay/store/directory.h"
 #include "relay/tunnel/probe.h"
@@ -49,6 +50,8 @@ struct tunnel {
     struct list dirty_node; /* worker->dirty_tunnels */
     struct wheel_timer tick;
     struct probe probe;
+    struct peer_address counted; /* whom the connection counts for */
+    bool is_counted;
     char serial[DIRECTORY_SERIAL_BYTES];
     char address[TUNNEL_ADDRESS_BYTES];
     char software[64];

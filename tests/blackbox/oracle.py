@@ -116,6 +116,8 @@ def take_line(data: bytes, at: int, limit: int, too_long: int) -> tuple[bytes, i
     end = lf if lf >= 0 else len(data)
     line = data[at:end]
     bare_cr = b"\r" in line[:-1]
+    if lf < 0 and not bare_cr and limit < len(line) <= limit + 2:
+        raise Short(not line.endswith(b"\r") or len(line) > limit + 1)  # or a CRLF follows
     if len(line.removesuffix(b"\r")) > limit:
         syntax = bare_cr or (lf >= 0 and not line.endswith(b"\r"))
         raise Bad("line too long", *({400, too_long} if syntax else {too_long}))
@@ -209,9 +211,9 @@ def take_fields(data: bytes, at: int) -> tuple[list[tuple[bytes, bytes]], int, B
             if PARTIAL_FIELD_RE.fullmatch(data[at : start + HEAD_MAX].partition(b"\n")[0]) is None:
                 faults.add(400)
             raise Bad(bad.why, *bad.statuses, *faults) from None
-        except Short:
-            partial = data[at:]
-            raise Short(bool(faults) or PARTIAL_FIELD_RE.fullmatch(partial) is None) from None
+        except Short as short:
+            doubt = bool(faults) or PARTIAL_FIELD_RE.fullmatch(data[at:]) is None
+            raise Short(short.doubt or doubt) from None
         if line == b"":
             return fields, after, Bad("fields", *faults) if faults else None
         if after - start > HEAD_MAX:
@@ -233,10 +235,10 @@ def take_chunked(data: bytes, at: int) -> tuple[bytes, int]:
     while True:
         try:
             line, at = take_line(data, at, CHUNK_LINE_MAX - 2, 400)
-        except Short:
+        except Short as short:
             partial = data[at:]
             ok = re.fullmatch(rb"([0-9A-Fa-f]{1,8}(;[\t\x20-\x7e\x80-\xff]*)?\r?)?", partial)
-            raise Short(ok is None) from None
+            raise Short(short.doubt or ok is None) from None
         m = CHUNK_RE.fullmatch(line)
         if m is None or len(m.group(1)) > SIZE_DIGITS_MAX:
             raise Bad("chunk line")
@@ -260,9 +262,9 @@ def take_chunked(data: bytes, at: int) -> tuple[bytes, int]:
     while True:
         try:
             line, after = take_line(data, at, TRAILER_MAX - 2 - (at - start), 400)
-        except Short:
+        except Short as short:
             doubt = error is not None or PARTIAL_FIELD_RE.fullmatch(data[at:]) is None
-            raise Short(doubt) from None
+            raise Short(short.doubt or doubt) from None
         if line == b"":
             if error:
                 raise error
@@ -301,8 +303,8 @@ def take_head(data: bytes, at: int) -> Request:
         if 414 in bad.statuses and not line_prefix_ok(data[start : start + LINE_MAX]):
             raise Bad(bad.why, 400, 414) from None
         raise
-    except Short:
-        raise Short(not line_prefix_ok(data[start:])) from None
+    except Short as short:
+        raise Short(short.doubt or not line_prefix_ok(data[start:])) from None
     m = LINE_RE.fullmatch(line)
     if m is None:
         raise Bad("request line", 400, *limits_behind(data, at))

@@ -410,6 +410,7 @@ def test_server_unreachable(setup):
     tunnel.request(1, "/api/V1/power")
     assert tunnel.reset(1) == (fake.RESET_UNREACHABLE, NO)
     assert setup.status()["server"]["state"] == "failing"
+    setup.agent.wait_log('msg="server fails" class=server_unreachable')
 
 
 def test_client_gone_cancels_the_call(setup):

@@ -55,7 +55,13 @@ class Keys:
                                                 when)["key"]
 
     def wait_refused(self):
+        """The relay takes changes over in their order: when it knows the last key, it knows all of
+        the others, and refuses none of them for being new."""
+        last = self.building.relay.command("key", "enable", harness.SERIAL)["key"]
         with self.building.connect() as c:
+            until = time.monotonic() + harness.DEADLINE
+            while c.request(self.path(last)).status != 200:
+                assert time.monotonic() < until
             for name, key in self.refused.items():
                 until = time.monotonic() + harness.DEADLINE
                 while c.request(self.path(key)).status != 403:

@@ -44,10 +44,10 @@ ANSWER_DEADLINE = 20
 # The whole run: a bound, reached only when something hangs.
 RUN_DEADLINE = 60 + COMMANDS / 5
 # Long enough that faults meet calls in flight, and that some are acknowledged as handed over.
-SIMULATOR = ["--answer-delay-ms", "25"]
+SIMULATOR = ["--answer-delay-ms", "25", "--nonce-count", "window"]
 
 RELAY = {
-    "relay": {"workers": 2},
+    "relay": {"workers": os.environ.get("TNX_FAULT_WORKERS", "1")},
     "timeouts": {
         "server": 3,
         "server_fb": 3,

@@ -19,6 +19,7 @@ stop_all() {
     rm -rf "$folder"
 }
 trap stop_all EXIT
+trap "exit 143" INT TERM
 
 # start_relay LINE...: further lines of the configuration.
 start_relay() {

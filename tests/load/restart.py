@@ -4,7 +4,7 @@
 failed.
 
     TNX_BUILD=build/release tests/load/restart.py [--seconds 60] [--connections 50] [--rate 500]
-                                                  [--restarts 3]
+                                                  [--restarts 3] [--auth digest] [--workers 0]
 """
 
 import argparse
@@ -24,11 +24,13 @@ def arguments():
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--restarts", type=int, default=3)
+    parser.add_argument("--auth", default="digest", help="of the server: digest, basic, query, none")
+    parser.add_argument("--workers", type=int, default=0, help="of the relay")
     return parser.parse_args()
 
 
-def load_over_restarts(options, building):
-    relays = Succession(building)
+def load_over_restarts(options, building, conf):
+    relays = Succession(building, conf)
     try:
         load = Load(
             building.relay.https,
@@ -59,10 +61,11 @@ def load_over_restarts(options, building):
 def main():
     options = arguments()
     adopt_orphans()
+    conf = {"relay": {"workers": options.workers}}
     with tempfile.TemporaryDirectory(prefix="tnx-restart-") as folder:
-        building = harness.Building(Path(folder) / "building")
+        building = harness.Building(Path(folder) / "building", auth=options.auth, relay=conf)
         try:
-            load = load_over_restarts(options, building)
+            load = load_over_restarts(options, building, conf)
             building.stop()
         finally:
             building.kill()

@@ -98,8 +98,9 @@ static void compare(size_t first, size_t step, const char *expected)
 {
     const char *got = decode(first, step);
     if (strcmp(got, expected) != 0) {
-        fail_msg("\"%.200s\" cut at %zu, then every %zu: got \"%.200s\", expected \"%.200s\"",
-                 (const char *)buffer_bytes(&in), first, step, got, expected);
+        fail_msg("\"%.*s\" cut at %zu, then every %zu: got \"%.200s\", expected \"%.200s\"",
+                 (int)(in.len < 200 ? in.len : 200), (const char *)buffer_bytes(&in), first, step,
+                 got, expected);
     }
 }
 

@@ -137,8 +137,8 @@ static void compare(struct buffer *log, const void *bytes, size_t len, size_t fi
     verdict_write(log, bytes, len, first, step);
     const char *got = (const char *)buffer_bytes(log);
     if (strcmp(got, expected) != 0) {
-        fail_msg("\"%.300s\"\ncut at %zu, then every %zu\ngot      \"%.300s\"\nexpected \"%.300s\"",
-                 (const char *)bytes, first, step, got, expected);
+        fail_msg("\"%.*s\"\ncut at %zu, then every %zu\ngot      \"%.300s\"\nexpected \"%.300s\"",
+                 (int)(len < 300 ? len : 300), (const char *)bytes, first, step, got, expected);
     }
 }
 

@@ -11,7 +11,7 @@
  * are never removed: they must be found at every moment. */
 #define N_STABLE  64
 #define N_READERS 3
-#define N_ROUNDS  400
+#define N_ROUNDS  200
 
 struct race {
     struct directory *d;
