@@ -13,7 +13,7 @@
 /* A probe without an answer has failed after this. */
 #define PROBE_DEADLINE_MS 10000
 /* Failing calls cause a probe at most so often. */
-#define PROBE_SUSPECT_MS 5000
+#define PROBE_SUSPECT_MS 1000
 
 struct probe {
     uint32_t interval_ms; /* 0 = never */
