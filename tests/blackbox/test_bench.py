@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark's own tools (tests/bench) do what its figures rest on: many real tunnels, clients
+with a connection each, tables that compare what belongs together."""
+
+import contextlib
+import subprocess
+import sys
+
+import pytest
+
+import harness
+from harness import DEADLINE, HOST, ROOT
+
+sys.path.append(str(ROOT / "tests" / "bench"))
+
+import many  # noqa: E402
+import table  # noqa: E402
+
+BUILDINGS = 5
+CALL = "/api/V1/powerstatus?guid=1lzPszHWAEuvzxtXBMkzWQ"
+
+
+@contextlib.contextmanager
+def running(name, *arguments, says):
+    command = [harness.binary(name), *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == says
+            yield
+        finally:
+            process.stdin.close()
+            assert process.wait(DEADLINE) == 0
+
+
+@pytest.fixture
+def relay(tmp_path):
+    relay = harness.Relay(tmp_path)
+    relay.made = many.add_servers(tmp_path, BUILDINGS)
+    relay.start()
+    yield relay
+    relay.process.stop()
+
+
+def path(relay, i):
+    return f"/{relay.made[i][2]}{CALL}"
+
+
+@contextlib.contextmanager
+def tunnels(relay, folder):
+    lines = folder / "agents"
+    lines.write_text("".join(f"{serial} {token}\n" for serial, token, _ in relay.made))
+    with running("bench_agents", relay.https[1], lines, says=b"up\n"):
+        yield
+
+
+def test_many_agents_answer_for_many_buildings(relay, tmp_path):
+    with tunnels(relay, tmp_path):
+        with harness.Connection(relay.https, relay.tls_context()) as client:
+            for i in range(BUILDINGS):
+                answer = client.request(path(relay, i))
+                assert (answer.status, len(answer.body)) == (200, 120)
+
+
+def test_clients_open_and_keep_connections(relay, tmp_path):
+    with tunnels(relay, tmp_path):
+        with running("bench_clients", "keep", relay.https[1], path(relay, 0), 3, says=b"kept\n"):
+            pass
+        opening = [harness.binary("bench_clients"), "open", str(relay.https[1]), path(relay, 1)]
+        said = subprocess.run([*opening, "2", "1"], check=True, stdout=subprocess.PIPE).stdout
+        assert b'"failed":0' in said and b'"requests":0,' not in said
+
+
+def test_clients_notice_an_answer_that_is_not_200(relay):
+    path = f"/{'x' * 32}{CALL}"
+    keeping = [harness.binary("bench_clients"), "keep", str(relay.https[1]), path, "1"]
+    assert subprocess.run(keeping, stderr=subprocess.DEVNULL, check=False).returncode == 1
+
+
+def samples_of(peer, figures):
+    return [{"peer": peer, "what": "50 connections", "per_s": n} for n in figures]
+
+
+def test_a_target_is_judged_by_the_median_of_the_rounds():
+    one_hop, ours = [100, 100, 100], [90, 110, 120]
+    rows = table.targets(samples_of("nginx, 1 hop", one_hop) + samples_of("relay + agent", ours))
+    assert "| 1.10 [0.90..1.20] |" in rows[2] and "| reached" in rows[2]
+    rows = table.targets(samples_of("nginx, 1 hop", ours) + samples_of("relay + agent", one_hop))
+    assert "| 0.91 [0.83..1.11] |" in rows[2] and "NOT REACHED" in rows[2]
+
+
+assert HOST == "127.0.0.1"  # as the tools have it
