@@ -29,6 +29,7 @@
 #include "agent/relays.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
+#include "proto/io/signals.h"
 
 /* What remains after the drain: close frames, and the last handles. */
 #define END_MS (LINK_FINISH_MS + 1000)
@@ -52,7 +53,7 @@ struct agent {
     size_t n_forwards; /* not closed yet, old ones included */
     struct relays relays;
     struct console *console; /* NULL if it could not be made, or is closed */
-    uv_signal_t signals[N_SIGNALS];
+    struct signals signals;
     uv_timer_t timer; /* end of the drain */
     uv_timer_t tidy;
     bool code_trimmed;
@@ -107,11 +108,7 @@ static void close_parts(struct agent *a)
         return;
     }
     a->parts_closing = true;
-    for (size_t i = 0; i < N_SIGNALS; i++) {
-        uv_close((uv_handle_t *)&a->signals[i], NULL);
-        /* One signal more must not turn the orderly end into a death by signal. */
-        (void)signal(signal_numbers[i], SIG_IGN);
-    }
+    signals_close(&a->signals);
     uv_close((uv_handle_t *)&a->timer, NULL);
     uv_close((uv_handle_t *)&a->tidy, NULL);
     if (a->forward != NULL) {
@@ -243,12 +240,12 @@ static void on_hangup(struct agent *a)
     log_event(LOG_LEVEL_INFO, "configuration reloaded", log_text("path", a->path));
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void on_signal(void *user, int number)
 {
     if (number == SIGHUP) {
-        on_hangup(handle->data);
+        on_hangup(user);
     } else {
-        begin_end(handle->data, number == SIGINT ? "SIGINT" : "SIGTERM");
+        begin_end(user, number == SIGINT ? "SIGINT" : "SIGTERM");
     }
 }
 
@@ -267,17 +264,18 @@ static void on_question(void *user, struct console_call *call, const json_t *que
 
 /* Start. */
 
-static void start_signals(struct agent *a)
+static void start_timers(struct agent *a)
 {
     (void)uv_timer_init(&a->loop, &a->timer); /* neither can fail */
     (void)uv_timer_init(&a->loop, &a->tidy);
     a->timer.data = a;
     a->tidy.data = a;
-    for (size_t i = 0; i < N_SIGNALS; i++) {
-        (void)uv_signal_init(&a->loop, &a->signals[i]); /* fails with the loop only */
-        a->signals[i].data = a;
-        (void)uv_signal_start(&a->signals[i], on_signal, signal_numbers[i]);
-    }
+}
+
+static int start_signals(struct agent *a, struct error_text *e)
+{
+    int rc = signals_open(&a->signals, &a->loop, on_signal, a);
+    return rc == 0 ? 0 : error_set(e, rc, "no file descriptor for signals");
 }
 
 static void open_console(struct agent *a)
@@ -309,8 +307,9 @@ static int start(struct agent *a, struct error_text *e)
 {
     const struct config *c = edition_config(a->edition);
     const struct upstream_settings settings = config_upstream(c);
-    int rc = link_set_new(&a->loop, &a->links, e);
+    int rc = start_signals(a, e);
 
+    rc = rc != 0 ? rc : link_set_new(&a->loop, &a->links, e);
     rc = rc != 0 ? rc : forward_new(&a->loop, &settings, &a->forward, e);
     a->n_forwards = a->forward != NULL ? 1 : 0;
     if (rc == 0) {
@@ -373,7 +372,7 @@ static int run(struct agent *a)
     struct error_text e;
     int code = 0;
 
-    start_signals(a);
+    start_timers(a);
     int rc = start(a, &e);
     if (rc != 0) {
         log_event(LOG_LEVEL_ERROR, "cannot start", log_text("reason", e.text));
@@ -400,6 +399,7 @@ int agent_run(const char *config_path)
     struct config *c;
     struct error_text e;
 
+    signals_hold(&a.signals, signal_numbers, N_SIGNALS);
     process_prepare();
     int rc = config_load(config_path, &c, &e);
     if (rc != 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `thinknx-relay serve`. The main thread puts all together, then takes signals on a loop of its
  * own: TERM and INT drain (a second one ends at once), HUP reloads, USR2 starts a new process that
- * takes this one's place. Certificates are looked at
- * every few seconds and reloaded when their files have changed. */
+ * takes this one's place. Certificates are looked at every few seconds and reloaded when their
+ * files have changed. */
 #include "relay/serve.h"
 
 #include <assert.h>
@@ -18,6 +18,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/base/secret.h"
+#include "proto/io/signals.h"
 #include "relay/addresses.h"
 #include "relay/certificates.h"
 #include "relay/config.h"
@@ -33,6 +34,8 @@
 /* Upper bound of the default number of workers (docs/decisions.md: measured). */
 #define WORKERS_DEFAULT_MAX 4
 
+static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
+
 struct serve {
     struct relay_config config;
     const char *config_path;
@@ -40,10 +43,7 @@ struct serve {
     uint8_t ticket_key[TLS_TICKET_KEY_BYTES];
     uint64_t certificates_stamp; /* of the files that are in use */
     uv_loop_t loop;
-    uv_signal_t on_term;
-    uv_signal_t on_int;
-    uv_signal_t on_hup;
-    uv_signal_t on_usr2;
+    struct signals signals;
     struct replace replace;
     uv_timer_t look;
     uv_timer_t limit;
@@ -182,9 +182,8 @@ static void on_limit(uv_timer_t *timer)
     uv_timer_start(&s->limit, on_limit, STUCK_MS, 0);
 }
 
-static void on_stop_signal(uv_signal_t *signal, int number)
+static void on_stop_signal(struct serve *s, int number)
 {
-    struct serve *s = signal->data;
     s->n_stops++;
     (void)sd_notify(0, "STOPPING=1");
     if (s->n_stops == 1) {
@@ -198,22 +197,24 @@ static void on_stop_signal(uv_signal_t *signal, int number)
     uv_timer_start(&s->limit, on_limit, STUCK_MS, 0);
 }
 
-static void on_hup(uv_signal_t *signal, int number)
+static void hand_over(struct serve *s)
 {
-    (void)number;
-    reload(signal->data);
-}
-
-static void on_usr2(uv_signal_t *signal, int number)
-{
-    (void)number;
-    struct serve *s = signal->data;
-    struct error_text e;
-    if (replace_start(&s->replace, &s->loop, s->config_path, &e) < 0) {
+    struct error_text e = {"it is ending"};
+    /* The new process would ask this one to end, and that is what a second SIGTERM means. */
+    if (s->n_stops > 0 || replace_start(&s->replace, &s->loop, s->config_path, &e) < 0) {
         log_event(LOG_LEVEL_ERROR, "cannot be replaced", log_text("reason", e.text));
     } else {
         log_event(LOG_LEVEL_INFO, "starting a new process to take over",
                   log_int("pid", s->replace.child.pid));
+    }
+}
+
+static void on_signal(void *user, int number)
+{
+    switch (number) {
+    case SIGHUP: reload(user); return;
+    case SIGUSR2: hand_over(user); return;
+    default: on_stop_signal(user, number); return;
     }
 }
 
@@ -230,10 +231,11 @@ static bool all_ended(struct serve *s)
 static void close_handles(struct serve *s)
 {
     uv_handle_t *const handles[] = {
-        (uv_handle_t *)&s->on_term,    (uv_handle_t *)&s->on_int, (uv_handle_t *)&s->on_hup,
-        (uv_handle_t *)&s->on_usr2,    (uv_handle_t *)&s->look,   (uv_handle_t *)&s->limit,
+        (uv_handle_t *)&s->look,
+        (uv_handle_t *)&s->limit,
         (uv_handle_t *)&s->worker_end,
     };
+    signals_close(&s->signals);
     for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
         if (!uv_is_closing(handles[i])) {
             uv_close(handles[i], NULL);
@@ -301,25 +303,13 @@ static int open_workers(struct serve *s, struct error_text *e)
 static void open_loop(struct serve *s)
 {
     uv_loop_init(&s->loop);
-    uv_signal_init(&s->loop, &s->on_term);
-    uv_signal_init(&s->loop, &s->on_int);
-    uv_signal_init(&s->loop, &s->on_hup);
-    uv_signal_init(&s->loop, &s->on_usr2);
     uv_timer_init(&s->loop, &s->look);
     uv_timer_init(&s->loop, &s->limit);
     uv_async_init(&s->loop, &s->worker_end, on_worker_end);
-    s->on_term.data = s;
-    s->on_int.data = s;
-    s->on_hup.data = s;
-    s->on_usr2.data = s;
     s->look.data = s;
     s->limit.data = s;
     s->worker_end.data = s;
     s->relay.on_worker_end = &s->worker_end;
-    uv_signal_start(&s->on_term, on_stop_signal, SIGTERM);
-    uv_signal_start(&s->on_int, on_stop_signal, SIGINT);
-    uv_signal_start(&s->on_hup, on_hup, SIGHUP);
-    uv_signal_start(&s->on_usr2, on_usr2, SIGUSR2);
     uv_timer_start(&s->look, on_look, CERTIFICATE_LOOK_MS, CERTIFICATE_LOOK_MS);
 }
 
@@ -357,9 +347,18 @@ static int open_relay(struct serve *s, struct error_text *e)
     return err;
 }
 
+static int start_signals(struct serve *s, struct error_text *e)
+{
+    int err = signals_open(&s->signals, &s->loop, on_signal, s);
+    return err == 0 ? 0 : error_set(e, err, "no file descriptor for signals");
+}
+
 static int start(struct serve *s, struct error_text *e)
 {
-    int err = open_workers(s, e);
+    int err = start_signals(s, e);
+    if (err == 0) {
+        err = open_workers(s, e);
+    }
     atomic_store(&s->relay.running, err == 0);
     if (err == 0) {
         err = addresses_open(&s->relay, &s->config, e);
@@ -433,6 +432,7 @@ int serve_with(const char *config_path, struct relay_config *c)
     s->config = *c;
     memset(c, 0, sizeof(*c));
     s->config_path = config_path;
+    signals_hold(&s->signals, signal_numbers, sizeof(signal_numbers) / sizeof(signal_numbers[0]));
     replace_init(&s->replace);
     secret_harden_process();
     (void)signal(SIGPIPE, SIG_IGN);

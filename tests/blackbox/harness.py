@@ -82,6 +82,13 @@ def run(name, *arguments, expect=0, cwd=None, stdin=None):
     return done
 
 
+def wait_until(found, what, deadline=DEADLINE):
+    """Asks again and again; what is asked is a program, which has no event to wait for."""
+    until = time.monotonic() + deadline
+    while not found():
+        assert time.monotonic() < until, f"not {what} within {deadline:g} s"
+
+
 class Lines:
     """The lines of a stream, read by a thread as they come, with waiting for one of them."""
 

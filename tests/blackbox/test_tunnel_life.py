@@ -17,7 +17,7 @@ import pytest
 
 from cutter import Cutter
 from harness import DEADLINE, HOST, ROOT, Agent, Connection, Process, bound_port, closed_port
-from harness import merged, request, secret_file
+from harness import merged, request, secret_file, wait_until
 
 sys.path.insert(0, str(ROOT / "tests" / "load"))
 
@@ -27,6 +27,7 @@ LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
 STATUS = f"powerstatus?guid={LIGHT}"
 ADMIN = {"admin": {"listen": f"{HOST}:0"}}
 SILENT = ["--answer-delay-ms", "60000"]
+SLOW = ["--answer-delay-ms", "1500"]
 # Silence is noticed after a second, and taken for death after another one.
 QUICK = {"ping_idle": 1, "reply_deadline": 1}
 
@@ -37,7 +38,8 @@ def command(value):
 
 
 def slow_command(value):
-    """One whose answer comes when the device has confirmed."""
+    """One whose answer comes when the device has confirmed, and tells its state by then: not to be
+    used twice at a time."""
     return f"setvalue?guid={LIGHT}&cmd={value}&fb"
 
 
@@ -66,13 +68,6 @@ def is_online(building):
 def legs(building):
     (server,) = admin(building, "/status").json()["servers"]
     return server
-
-
-def wait_until(found, what, deadline=DEADLINE):
-    """Asks again and again; what is asked is a program, which has no event to wait for."""
-    until = time.monotonic() + deadline
-    while not found():
-        assert time.monotonic() < until, f"not {what} within {deadline:g} s"
 
 
 def sent(building, *calls):
@@ -556,11 +551,11 @@ def test_a_disabled_server_loses_its_tunnel_at_once(start_building, verb):
 
 
 def test_a_draining_relay_takes_no_new_connection_and_ends_when_all_is_answered(start_building):
-    building = start_building(simulator=["--feedback-delay-ms", "1500"])
-    connections = sent(building, *[slow_command(i) for i in range(4)])
+    building = start_building(simulator=SLOW)
+    connections = sent(building, *[command(i) for i in range(4)])
     relay = building.relay.process
     relay.signal(signal.SIGTERM)
-    relay.wait_log("draining")
+    relay.wait_log("msg=draining")
     # A connection is refused as soon as the listener is closed.
     wait_until(lambda: not accepts(building.relay.https), "closed", 2)
     for i, c in enumerate(connections):
@@ -582,14 +577,14 @@ def accepts(address):
 
 def test_a_draining_agent_finishes_its_calls_and_new_ones_go_to_the_next_agent(start_building, tmp_path):
     building = start_building(
-        simulator=["--feedback-delay-ms", "1500"],
+        simulator=SLOW,
         relay={"timeouts": {"offline_grace": 20, "server": 30, "server_fb": 30}},
     )
-    connections = sent(building, *[slow_command(i) for i in range(4)])
+    connections = sent(building, *[command(i) for i in range(4)])
     agent, relay = building.agent.process, building.relay.process
     start = relay.log.count()
     agent.signal(signal.SIGTERM)
-    relay.wait_log("agent drains", start)
+    relay.wait_log("msg=\"agent drains\"", start)
     late = building.connect()
     late.send(request(building.path(command(9))))
     next_agent = second_agent(building, tmp_path)
@@ -673,7 +668,7 @@ def test_a_second_relay_beside_the_first_takes_over_under_load(start_building):
         relay.start()
         assert relay.https == https
         first.signal(signal.SIGTERM)
-        first.wait_log("draining", start)
+        first.wait_log("msg=draining", start)
         load.wait_done(RESTART_RATE)
         first.wait_end()
         load.wait_done(RESTART_RATE // 2)
@@ -709,6 +704,29 @@ def test_a_new_process_that_cannot_start_leaves_the_old_one_serving(start_buildi
     building.relay.process.signal(signal.SIGUSR2)
     building.relay.process.wait_log("goes on serving", start)
     assert building.get(building.path(STATUS)).status == 200
+
+
+def test_signals_during_the_end_are_no_death(start_building):
+    """However many come, up to the last instruction: the exit code is the relay's own."""
+    building = start_building()
+    relay = building.relay.process
+    while relay.running():
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+            relay.signal(number)
+    relay.wait_end()
+
+
+def test_a_draining_relay_starts_no_successor(start_building):
+    building = start_building(simulator=["--feedback-delay-ms", "1500"])
+    (c,) = sent(building, slow_command(1))
+    relay = building.relay.process
+    relay.signal(signal.SIGTERM)
+    relay.wait_log("msg=draining")
+    relay.signal(signal.SIGUSR2)
+    relay.wait_log("cannot be replaced.*it is ending")
+    assert is_done(c.answer(), 1)
+    c.close()
+    relay.wait_end()
 
 
 # --- storms -----------------------------------------------------------------------------------
