@@ -60,7 +60,9 @@ def compiled_sources():
 
 
 def scripts():
-    candidates = [ROOT / ".ci" / "run", *(ROOT / "deploy").glob("*"), *(ROOT / "tests").glob("*")]
+    tests = ROOT / "tests"
+    candidates = [ROOT / ".ci" / "run", *(ROOT / "deploy").glob("*")]
+    candidates += [*tests.glob("*"), *tests.glob("*/run")]
     return sorted(p for p in candidates if p.is_file() and b"sh\n" in p.read_bytes()[:30])
 
 
