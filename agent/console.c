@@ -3,8 +3,9 @@
  *
  * Happy path: accept -> READING until a newline -> ANSWERING while the owner thinks -> WRITING ->
  * closed by us. Failures: the client hangs up, sends too much or no JSON, or takes longer than
- * CONSOLE_CLIENT_MS: it is closed. A client whose question is still with the owner keeps its memory
- * until console_reply, though its handles are closed. */
+ * CONSOLE_CLIENT_MS: it is closed. One for which there is no memory is taken all the same, and
+ * closed: libuv listens no more while a connection is left untaken. A client whose question is
+ * still with the owner keeps its memory until console_reply, though its handles are closed. */
 #include "agent/console.h"
 
 #include <errno.h>
@@ -44,6 +45,9 @@ struct console {
     uv_pipe_t listener;
     bool closing;
     bool listener_closed;
+    uv_pipe_t unwanted; /* a connection that there is no memory for */
+    bool turning_away;  /* `unwanted` is being closed */
+    bool one_more;      /* and then another one is to be turned away */
     struct list clients;
     size_t n_clients;
     console_question on_question;
@@ -54,7 +58,7 @@ struct console {
 
 static void close_if_empty(struct console *c)
 {
-    if (c->closing && c->listener_closed && c->n_clients == 0) {
+    if (c->closing && c->listener_closed && c->n_clients == 0 && !c->turning_away) {
         void (*on_closed)(void *) = c->on_closed;
         void *user = c->closed_user;
         free(c);
@@ -175,13 +179,44 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
 }
 
+static void turn_away(struct console *c);
+
+static void on_turned_away(uv_handle_t *handle)
+{
+    struct console *c = handle->data;
+    c->turning_away = false;
+    if (c->one_more && !c->closing) {
+        c->one_more = false;
+        turn_away(c);
+    }
+    close_if_empty(c);
+}
+
+static void turn_away(struct console *c)
+{
+    if (c->turning_away) {
+        c->one_more = true;
+        return;
+    }
+    c->turning_away = true;
+    (void)uv_pipe_init(c->listener.loop, &c->unwanted, 0); /* cannot fail */
+    c->unwanted.data = c;
+    /* A connection that cannot even be taken was closed by libuv. */
+    (void)uv_accept((uv_stream_t *)&c->listener, (uv_stream_t *)&c->unwanted);
+    uv_close((uv_handle_t *)&c->unwanted, on_turned_away);
+}
+
 /* Takes the connection; a client too many is accepted and closed at once. */
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct console *c = listener->data;
-    struct console_call *call = status != 0 ? NULL : calloc(1, sizeof(*call));
 
+    if (status != 0) {
+        return;
+    }
+    struct console_call *call = calloc(1, sizeof(*call));
     if (call == NULL) {
+        turn_away(c);
         return;
     }
     call->console = c;

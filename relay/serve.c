@@ -31,6 +31,8 @@
 /* After the drain's limit everything is cut; a process that has not ended so much later is stuck.
  */
 #define STUCK_MS 5000
+/* Without memory for a message the end is tried again so much later. */
+#define STOP_RETRY_MS 100
 /* Upper bound of the default number of workers (docs/decisions.md: measured). */
 #define WORKERS_DEFAULT_MAX 4
 
@@ -160,13 +162,35 @@ static void reload(struct serve *s)
 
 /* ---- signals ---- */
 
-static void broadcast(struct serve *s, enum link_kind kind)
+/* False: out of memory, nobody was told. */
+static bool broadcast(struct serve *s, enum link_kind kind)
 {
     struct link_message *m = link_message_new(kind, 0);
     if (m == NULL) {
-        abort(); /* without a few bytes not even an orderly end is possible */
+        log_event(LOG_LEVEL_ERROR, "out of memory, trying again", log_uint("ms", STOP_RETRY_MS));
+        return false;
     }
     worker_broadcast(&s->relay, m);
+    return true;
+}
+
+static void on_limit(uv_timer_t *timer);
+static void on_retry(uv_timer_t *timer);
+
+/* Tells the workers to drain, or from the second time on to end. */
+static void stop_workers(struct serve *s)
+{
+    bool drains = s->n_stops == 1;
+    if (!broadcast(s, drains ? LINK_DRAIN : LINK_STOP)) {
+        uv_timer_start(&s->limit, on_retry, STOP_RETRY_MS, 0);
+        return;
+    }
+    uv_timer_start(&s->limit, on_limit, drains ? s->relay.settings.drain_ms : STUCK_MS, 0);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    stop_workers(timer->data);
 }
 
 static void on_limit(uv_timer_t *timer)
@@ -178,8 +202,7 @@ static void on_limit(uv_timer_t *timer)
     }
     s->n_stops = 2;
     log_event(LOG_LEVEL_WARN, "drain limit reached, cutting what is left", log_uint("stops", 2));
-    broadcast(s, LINK_STOP);
-    uv_timer_start(&s->limit, on_limit, STUCK_MS, 0);
+    stop_workers(s);
 }
 
 static void on_stop_signal(struct serve *s, int number)
@@ -189,12 +212,8 @@ static void on_stop_signal(struct serve *s, int number)
     if (s->n_stops == 1) {
         log_event(LOG_LEVEL_INFO, "draining", log_int("signal", number),
                   log_uint("limit_ms", s->relay.settings.drain_ms));
-        broadcast(s, LINK_DRAIN);
-        uv_timer_start(&s->limit, on_limit, s->relay.settings.drain_ms, 0);
-        return;
     }
-    broadcast(s, LINK_STOP);
-    uv_timer_start(&s->limit, on_limit, STUCK_MS, 0);
+    stop_workers(s);
 }
 
 static void hand_over(struct serve *s)

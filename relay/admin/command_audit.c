@@ -86,8 +86,7 @@ static int read_arguments(int argc, char **argv, struct arguments *a, struct err
 
 static void collect_json(void *user, const struct audit_row *row)
 {
-    /* A lost item shows as a list that is too short, never as a wrong one; memory is out anyway. */
-    (void)json_array_append_new(user, describe_audit(row));
+    console_list_add(user, describe_audit(row));
 }
 
 static void collect_row(void *user, const struct audit_row *row)
@@ -104,14 +103,11 @@ static void collect_row(void *user, const struct audit_row *row)
 static int print_json(const struct arguments *a, struct console *o)
 {
     struct error_text e = {"no memory"};
-    json_t *list = json_array();
-    int rc = list == NULL ? ERROR_NOMEM : audit_list(o->db, &a->filter, collect_json, list, &e);
+    struct console_list list;
 
-    if (rc != 0) {
-        json_decref(list);
-        return console_exit(rc, &e);
-    }
-    return console_print_json(list);
+    console_list_init(&list);
+    int rc = audit_list(o->db, &a->filter, collect_json, &list, &e);
+    return console_list_print(&list, rc, &e);
 }
 
 static int print_table(const struct arguments *a, struct console *o)

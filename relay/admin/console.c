@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "proto/base/clock.h"
+#include "proto/base/secret.h"
 
 /* Names of users have no more; the rest of a longer one is cut. */
 #define NAME_CHARS_MAX 32
@@ -85,12 +86,41 @@ int console_print_json(json_t *value)
     if (value == NULL) {
         return console_exit(ERROR_NOMEM, &e);
     }
-    int failed = json_dumpf(value, stdout, JSON_INDENT(2));
+    char *text = json_dumps(value, JSON_INDENT(2));
     json_decref(value);
-    if (failed == 0) {
-        (void)putchar('\n'); /* console_flush looks at stdout */
+    if (text == NULL) {
+        return console_exit(ERROR_NOMEM, &e);
     }
+    (void)puts(text); /* console_flush looks at stdout */
+    secret_cleanse(text, strlen(text));
+    free(text);
     return console_flush(NULL);
+}
+
+void console_list_init(struct console_list *l)
+{
+    l->items = json_array();
+}
+
+void console_list_add(struct console_list *l, json_t *item)
+{
+    if (l->items != NULL && json_array_append_new(l->items, item) != 0) {
+        json_decref(l->items);
+        l->items = NULL;
+    } else if (l->items == NULL) {
+        json_decref(item);
+    }
+}
+
+int console_list_print(struct console_list *l, int rc, const struct error_text *e)
+{
+    json_t *items = l->items;
+    l->items = NULL;
+    if (rc != 0) {
+        json_decref(items);
+        return console_exit(rc, e);
+    }
+    return console_print_json(items);
 }
 
 int console_flush(const char *lost)

@@ -35,6 +35,17 @@ int console_usage(const char *command, const struct error_text *e);
 /* Prints the value (takes it; NULL is "no memory") and flushes. Returns the exit code. */
 int console_print_json(json_t *value);
 
+/* A list that is put together item by item. One that lost an item is not printed. */
+struct console_list {
+    json_t *items; /* owned; NULL = no memory */
+};
+
+void console_list_init(struct console_list *l);
+/* Takes the item; NULL is "no memory". */
+void console_list_add(struct console_list *l, json_t *item);
+/* As console_print_json if `rc` is 0, else as console_exit. The list is freed in either case. */
+int console_list_print(struct console_list *l, int rc, const struct error_text *e);
+
 /* 0, or 1 with a sentence if something could not be written to stdout (a full disk, a closed
  * pipe). To be called when all is printed. `lost` says what that means, may be NULL. */
 int console_flush(const char *lost);

@@ -60,12 +60,13 @@ def assert_clean(text, who):
     assert not found, f"{who}: sanitizer report\n{text[found.start():][:8000]}"
 
 
-def run(name, *arguments, expect=0, cwd=None, stdin=None):
-    """Runs one of the programs to its end; asserts its exit code (one of several, if a tuple)."""
+def run(name, *arguments, expect=0, cwd=None, stdin=None, variables=None):
+    """Runs one of the programs to its end; asserts its exit code (one of several, if a tuple).
+    `variables` are added to its environment."""
     done = subprocess.run(
         [binary(name), *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env={**environment(), **(variables or {})},
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         stdout=subprocess.PIPE,
@@ -153,7 +154,7 @@ class Process:
 
     alive = []  # all that were started and not yet ended, for the report of a failed test
 
-    def __init__(self, name, *arguments, cwd=None):
+    def __init__(self, name, *arguments, cwd=None, variables=None):
         self.name = name
         # setpriv execs the program, so the pid is the program's; should the test runner be killed
         # outright, the kernel takes its children along.
@@ -161,7 +162,7 @@ class Process:
         self._popen = subprocess.Popen(
             [*command, *map(str, arguments)],
             cwd=cwd,
-            env=environment(),
+            env={**environment(), **(variables or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -186,7 +187,8 @@ class Process:
         self._popen.send_signal(number)
 
     def wait_end(self, expect=0, deadline=DEADLINE):
-        """Waits for the end; asserts its exit code and that no sanitizer complained."""
+        """Waits for the end; asserts its exit code (one of several, if a tuple) and that no sanitizer
+        complained."""
         try:
             code = self._popen.wait(deadline)
         except subprocess.TimeoutExpired:
@@ -196,7 +198,8 @@ class Process:
             ) from None
         self._forget()
         assert_clean(self.log.text(), self.name)
-        assert code == expect, f"{self.name}: exit code {code}, not {expect}\n{self.log.tail()}"
+        expected = expect if isinstance(expect, tuple) else (expect,)
+        assert code in expected, f"{self.name}: exit code {code}, not {expect}\n{self.log.tail()}"
 
     def stop(self):
         """SIGTERM, and a clean end. Nothing if it has ended already by wait_end or kill."""
@@ -474,6 +477,7 @@ class Relay:
             "timeouts": {"probe": 0},
         }
         self.configure(conf)
+        self.variables = {}  # added to the environment of the next process
         self.process = None
 
     def configure(self, conf):
@@ -486,7 +490,9 @@ class Relay:
 
     def start(self):
         self.runtime_file.unlink(missing_ok=True)
-        self.process = Process("thinknx-relay", "serve", "--config", self.conf)
+        self.process = Process(
+            "thinknx-relay", "serve", "--config", self.conf, variables=self.variables
+        )
         self.process.wait_log(r"msg=ready")
         runtime = json.loads(self.runtime_file.read_text())
         self.https = (HOST, bound_port(runtime, "https"))
@@ -513,10 +519,13 @@ class Agent:
         self.status_socket = f"{self._sockets.name}/status"
         usual = {"agent": {"status_socket": self.status_socket}}
         self.conf = write_conf(folder / "agent.conf", merged(usual, conf))
+        self.variables = {}  # added to the environment of the next process
         self.process = None
 
     def start(self):
-        self.process = Process("thinknx-agent", "run", "--config", self.conf)
+        self.process = Process(
+            "thinknx-agent", "run", "--config", self.conf, variables=self.variables
+        )
         return self
 
 

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every call into libc fails once, in what our programs do: start, call, reconnect, reload, drain,
+the commands that change keys. The result is an answer, an error answer, a connection that ends, or a
+program that ends by itself with a known exit code; never a signal, a leak or a doubled command.
+
+Here some calls of each kind, evenly spread; all of them with
+
+    TNX_FAULTS=1000000 pytest -s tests/blackbox/test_faults.py
+"""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+import harness
+from cutter import Cutter
+from faults import KINDS, LIBRARY, Injector, places
+from harness import DEADLINE, HOST, SERIAL, Building, Connection, closed_port, merged, request
+
+# Calls of one kind that fail in one scenario.
+WANTED = int(os.environ.get("TNX_FAULTS", "3"))
+LONG = WANTED > 100
+# Not epoll: libuv ends the process (abort) when the kernel refuses to watch a descriptor.
+SYSTEM = ("read", "write", "accept", "socket", "connect", "open", "sync")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(36000 if LONG else 400),
+    pytest.mark.skipif(not LIBRARY.exists(), reason=f"{LIBRARY} is not built"),
+]
+
+
+def ended_well(code):
+    """A program that gave up by itself: failure, or a configuration that cannot be used."""
+    return code in (0, 1, 2)
+
+
+# ---- commands ----
+
+
+def relay_folder(folder):
+    """A relay that is set up, with one server and one key."""
+    relay = harness.Relay(folder)
+    relay.command("server", "add", SERIAL)
+    relay.command("key", "enable", SERIAL)
+    return relay
+
+
+COMMANDS = {
+    "list": ("key", "list"),
+    "enable": ("key", "enable", SERIAL),
+    "rotate": ("key", "rotate", "k_1", "--overlap", "24h"),
+    "server": ("server", "add", "TNX-NEW"),
+    "show": ("server", "show", SERIAL),
+    "audit": ("audit",),
+}
+
+
+def keys_of(relay):
+    return {key["id"] for key in relay.command("key", "list")}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_fails_or_works(tmp_path, name):
+    relay = relay_folder(tmp_path / "relay")
+    injector = Injector(tmp_path / "control")
+    database = (tmp_path / "relay" / "relay.db").read_bytes()
+    arguments = [*COMMANDS[name], "--json", "--config", relay.conf]
+
+    def attempt():
+        for path in (tmp_path / "relay").glob("relay.db*"):
+            path.unlink()
+        (tmp_path / "relay" / "relay.db").write_bytes(database)
+        return harness.run(
+            "thinknx-relay", *arguments, expect=(0, 1, 2), variables=injector.variables
+        )
+
+    assert attempt().returncode == 0
+    n_calls = {kind: injector.calls(kind) for kind in KINDS}
+    failures = 0
+    for kind in ("memory", *SYSTEM):
+        for nth in places(n_calls[kind], WANTED):
+            injector.arm(kind, nth)
+            done = attempt()
+            injector.disarm()
+            if done.returncode != 0:
+                failures += 1
+                assert done.stderr.strip(), f"{kind} {nth}: failed without a word"
+                continue
+            try:
+                told = json.loads(done.stdout)
+            except ValueError:
+                pytest.fail(f"{kind} {nth}: exit code 0, and this answer: {done.stdout!r}")
+            if name in ("enable", "rotate"):
+                # What was shown can be used: it is there.
+                assert told["id"] in keys_of(relay), f"{kind} {nth}"
+    print(f"\n{name}: {injector.n_failed()} calls failed, {failures} commands said so")
+    assert injector.n_failed() > 0
+    injector.close()
+
+
+# ---- start ----
+
+
+def test_the_relay_starts_or_says_why_not(tmp_path):
+    relay = relay_folder(tmp_path / "relay")
+    injector = Injector(tmp_path / "control")
+    relay.variables = injector.variables
+    relay.start()
+    n_calls = {kind: injector.calls(kind) for kind in KINDS}
+    relay.process.stop()
+    refused = 0
+    for kind in ("memory", *SYSTEM):
+        for nth in places(n_calls[kind], WANTED):
+            injector.arm(kind, nth)
+            refused += not starts(relay, f"{kind} {nth}")
+            injector.disarm()
+    print(f"\nstart: {injector.n_failed()} calls failed, {refused} times it did not start")
+    injector.close()
+
+
+def starts(relay, what):
+    """True if it came up (it is stopped then), false if it ended by itself."""
+    relay.runtime_file.unlink(missing_ok=True)
+    process = harness.Process(
+        "thinknx-relay", "serve", "--config", relay.conf, variables=relay.variables
+    )
+    try:
+        process.log.wait(
+            lambda line: "msg=ready" in line or "cannot start" in line or "thinknx-relay:" in line,
+            what=f"start or reason ({what})",
+        )
+    except AssertionError:
+        if process.running():
+            process.kill()
+            raise
+    if "msg=ready" in process.log.text():
+        process.stop()
+        return True
+    process.wait_end(expect=(1, 2))
+    return False
+
+
+# ---- a building in use ----
+
+TIMES = {
+    "timeouts": {
+        "server": 3,
+        "server_fb": 3,
+        "offline_grace": 2,
+        "drain": 3,
+        "ping_idle": 1,
+        "reply_deadline": 1,
+    }
+}
+AGENT_TIMES = {"timeouts": {"answer": "1.5", "answer_fb": "1.5", "connect": "0.5", "drain": 2}}
+
+
+class Victim:
+    """A building whose relay and agent can be hit, and what was asked of it."""
+
+    def __init__(self, folder):
+        self.line = Cutter()
+        url = {"relay": {"url": f"wss://{HOST}:{self.line.port}"}}
+        self.building = Building(folder, relay=TIMES, agent=merged(url, AGENT_TIMES), start=False)
+        self.injectors = {part: Injector(folder / f"{part}.faults") for part in ("relay", "agent")}
+        relay = self.building.relay
+        relay.process.stop()
+        relay.variables = self.injectors["relay"].variables
+        self.building.agent.variables = self.injectors["agent"].variables
+        relay.start()
+        # The same port again each time it is started.
+        relay.configure(
+            merged(
+                TIMES,
+                {
+                    "https": {"listen": f"{HOST}:{relay.https[1]}"},
+                    "http": {"listen": f"{HOST}:{relay.http[1]}"},
+                },
+            )
+        )
+        self.line.target = relay.https
+        self.context = relay.tls_context()
+        self.kept = None
+        self.value = 0
+        self.calls = []  # (value, status or None, delivered)
+        self.ends = []  # of programs that gave up
+        self.building.start_agent()
+
+    def close(self):
+        if self.kept is not None:
+            self.kept.close()
+        self.building.kill()
+        self.line.close()
+        for injector in self.injectors.values():
+            injector.close()
+
+    # What it does.
+
+    def call(self, connection=None):
+        """One command with a value of its own, on a new connection if none is given."""
+        self.value += 1
+        path = self.building.path(f"system/sendKNXfloat4bytes?group=1/0/1&value={self.value}")
+        told, status = {}, None
+        try:
+            c = connection or Connection(self.building.relay.https, self.context)
+            try:
+                c.send(request(path))
+                answer = c.answer()
+                status = answer.status
+                told = answer.json()
+            finally:
+                if connection is None:
+                    c.close()
+        except (OSError, AssertionError):
+            pass  # the connection has ended without an answer
+        self.calls.append((self.value, status, told.get("delivered")))
+        return status
+
+    def call_on_kept(self):
+        if self.kept is None:
+            try:
+                self.kept = Connection(self.building.relay.https, self.context)
+            except OSError:
+                return
+        if self.call(self.kept) != 200:
+            self.kept.close()
+            self.kept = None
+
+    def reconnect(self):
+        """The line between agent and relay breaks."""
+        relay = self.building.relay.process
+        start = relay.log.count()
+        self.line.cut()
+        wait_any(relay, r"tunnel up|agent refused|tunnel closed", start)
+        self.call()
+
+    def restart_agent(self):
+        process = self.building.agent.process
+        if process.running():
+            process.signal(signal.SIGTERM)
+        self.note_end(process, "agent")
+        self.building.agent.start()
+        self.call()
+
+    def reload(self):
+        relay = self.building.relay.process
+        start = relay.log.count()
+        relay.signal(signal.SIGHUP)
+        wait_any(relay, r"configuration reloaded|new configuration refused", start)
+        self.call()
+
+    def drain(self):
+        """The relay is stopped with a call in flight, and started again."""
+        relay = self.building.relay
+        relay.process.signal(signal.SIGTERM)
+        self.call()
+        self.note_end(relay.process, "relay")
+        self.start_relay()
+        self.call()
+
+    def enable_key(self):
+        """A key, asked for by the building."""
+        harness.run(
+            "thinknx-agent",
+            "key",
+            "enable",
+            "--config",
+            self.building.agent.conf,
+            expect=(0, 1, 2),
+        )
+        self.call()
+
+    # How it fares.
+
+    def start_relay(self):
+        """Tries until it starts: a fault may still be about to happen."""
+        for _ in range(3):
+            relay = self.building.relay
+            relay.runtime_file.unlink(missing_ok=True)
+            relay.process = harness.Process(
+                "thinknx-relay", "serve", "--config", relay.conf, variables=relay.variables
+            )
+            try:
+                relay.process.wait_log(r"msg=ready")
+                return
+            except AssertionError:
+                self.note_end(relay.process, "relay")
+        raise AssertionError("the relay does not start any more")
+
+    def note_end(self, process, name):
+        """It ends, or has ended: by itself, with a known code and nothing to complain of."""
+        try:
+            process.wait_end(expect=(0, 1, 2))
+        finally:
+            self.ends.append(name)
+
+    def heal(self):
+        """Without further faults everything works again."""
+        for injector in self.injectors.values():
+            injector.disarm()
+        if not self.building.relay.process.running():
+            self.note_end(self.building.relay.process, "relay")
+            self.start_relay()
+        if not self.building.agent.process.running():
+            self.note_end(self.building.agent.process, "agent")
+            self.building.agent.start()
+        until = time.monotonic() + 3 * DEADLINE
+        while self.call() != 200:
+            assert time.monotonic() < until, "it does not heal: " + self.logs()
+            time.sleep(0.05)
+
+    def logs(self):
+        return "\n".join(
+            part.process.log.tail(15) for part in (self.building.relay, self.building.agent)
+        )
+
+    def check(self):
+        """At most once; what was answered agrees with what was executed."""
+        executed = [
+            int(line["value"])
+            for line in self.building.commands()
+            if "sendKNX" in line["controller"]
+        ]
+        assert len(executed) == len(set(executed)), "executed twice"
+        ran = set(executed)
+        for value, status, delivered in self.calls:
+            assert status != 200 or value in ran, f"{value}: 200, but not executed"
+            assert delivered is not False or value not in ran, f"{value}: executed after all"
+
+
+def wait_any(process, pattern, start):
+    """Waits for such a line, or for the end of the program."""
+    until = time.monotonic() + DEADLINE
+    while process.running() and time.monotonic() < until:
+        try:
+            process.wait_log(pattern, start, deadline=0.5)
+            return
+        except AssertionError:
+            pass
+    assert time.monotonic() < until, process.log.tail()
+
+
+PHASES = ("call", "call_on_kept", "enable_key", "reload", "reconnect", "restart_agent", "drain")
+# Some are slow; what they do is done by the others too.
+SHARE = {"call": 4, "call_on_kept": 3, "enable_key": 2, "reload": 2, "reconnect": 1, "restart_agent": 1, "drain": 1}
+
+
+def hit(victim, phase, part):
+    """Lets calls of every kind fail while `part` takes its share of the phase."""
+    injector = victim.injectors[part]
+    before = {kind: injector.calls(kind) for kind in KINDS}
+    getattr(victim, phase)()
+    victim.heal()
+    n_calls = {kind: injector.calls(kind) - before[kind] for kind in KINDS}
+    n_tried = 0
+    for kind in ("memory", *SYSTEM):
+        for nth in places(n_calls[kind], max(1, WANTED * SHARE[phase] // 3)):
+            injector.arm(kind, nth)
+            try:
+                getattr(victim, phase)()
+                victim.heal()
+            except BaseException:
+                print(f"\nin {phase}: {kind} call {nth} of the {part} failed")
+                raise
+            n_tried += 1
+    return n_tried
+
+
+@pytest.mark.parametrize("part", ("relay", "agent"))
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_building_survives(tmp_path, phase, part):
+    victim = Victim(tmp_path / "b")
+    try:
+        with (
+            closed_port(victim.building.relay.https[1]),
+            closed_port(victim.building.relay.http[1]),
+        ):
+            n_tried = hit(victim, phase, part)
+            victim.building.stop()
+            victim.check()
+        outcomes = [status for _, status, _ in victim.calls]
+        print(
+            f"\n{phase}, {part}: {n_tried} faults, {victim.injectors[part].n_failed()} happened,"
+            f" {len(outcomes)} commands, {sum(s == 200 for s in outcomes)} answered with 200,"
+            f" {sum(s is None for s in outcomes)} without an answer,"
+            f" {len(victim.ends)} programs ended"
+        )
+    finally:
+        victim.close()
