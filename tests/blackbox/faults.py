@@ -6,6 +6,7 @@ import struct
 
 import harness
 
+SUPPRESSIONS = harness.ROOT / "tests" / "faults" / "leaks.supp"
 LIBRARY = harness.BUILD / "tests" / "libtnx_faults.so"
 # The order is the library's.
 KINDS = ("memory", "read", "write", "accept", "socket", "connect", "open", "sync", "epoll")
@@ -24,6 +25,7 @@ class Injector:
             "TNX_FAULT_FILE": str(path),
             # The library stands before the sanitizer, and passes on to it.
             "ASAN_OPTIONS": harness.environment()["ASAN_OPTIONS"] + ":verify_asan_link_order=0",
+            "LSAN_OPTIONS": f"suppressions={SUPPRESSIONS}:print_suppressions=0",
         }
 
     def close(self):
@@ -54,4 +56,4 @@ def places(n_calls, wanted):
     """Which of n calls to let fail: all, or so many evenly spread ones."""
     if n_calls <= wanted:
         return list(range(1, n_calls + 1))
-    return sorted({1 + i * (n_calls - 1) // (wanted - 1) for i in range(wanted)})
+    return sorted({1 + i * (n_calls - 1) // max(1, wanted - 1) for i in range(wanted)})
