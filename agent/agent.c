@@ -13,6 +13,7 @@
 #include "agent/agent.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 #include "agent/relays.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
+#include "proto/base/notify.h"
 #include "proto/io/signals.h"
 
 /* What remains after the drain: close frames, and the last handles. */
@@ -56,6 +58,7 @@ struct agent {
     struct signals signals;
     uv_timer_t timer; /* end of the drain */
     uv_timer_t tidy;
+    uv_timer_t watchdog;
     bool code_trimmed;
     int64_t started_s;
     bool ending;
@@ -111,6 +114,7 @@ static void close_parts(struct agent *a)
     signals_close(&a->signals);
     uv_close((uv_handle_t *)&a->timer, NULL);
     uv_close((uv_handle_t *)&a->tidy, NULL);
+    uv_close((uv_handle_t *)&a->watchdog, NULL);
     if (a->forward != NULL) {
         forward_close(a->forward, true, on_forward_closed, a);
     }
@@ -142,6 +146,7 @@ static void begin_end(struct agent *a, const char *why)
         return;
     }
     log_event(LOG_LEVEL_INFO, "ending", log_text("reason", why), log_uint("drain_ms", drain_ms));
+    (void)notify_send("STOPPING=1");
     a->ending = true;
     (void)uv_timer_start(&a->timer, on_drain_over, (uint64_t)drain_ms + END_MS, 0);
     relays_drain(&a->relays);
@@ -232,12 +237,14 @@ static void on_hangup(struct agent *a)
     if (a->ending) {
         return;
     }
+    (void)notify_sendf("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_now_us());
     if (reload(a, &e) != 0) {
         log_event(LOG_LEVEL_ERROR, "configuration not reloaded, the old one stays",
                   log_text("reason", e.text));
-        return;
+    } else {
+        log_event(LOG_LEVEL_INFO, "configuration reloaded", log_text("path", a->path));
     }
-    log_event(LOG_LEVEL_INFO, "configuration reloaded", log_text("path", a->path));
+    (void)notify_send("READY=1");
 }
 
 static void on_signal(void *user, int number)
@@ -262,12 +269,29 @@ static void on_question(void *user, struct console_call *call, const json_t *que
     answer(&about, call, question);
 }
 
+static void on_watchdog(uv_timer_t *timer)
+{
+    (void)timer;
+    (void)notify_send("WATCHDOG=1"); /* one that is lost is made good by the next */
+}
+
+/* There is one loop, and it lives as long as this timer fires: three times per interval. */
+static void start_watchdog(struct agent *a)
+{
+    uint64_t third_ms = notify_watchdog_ms() / 3;
+
+    if (third_ms > 0) {
+        (void)uv_timer_start(&a->watchdog, on_watchdog, third_ms, third_ms);
+    }
+}
+
 /* Start. */
 
 static void start_timers(struct agent *a)
 {
     (void)uv_timer_init(&a->loop, &a->timer); /* neither can fail */
     (void)uv_timer_init(&a->loop, &a->tidy);
+    (void)uv_timer_init(&a->loop, &a->watchdog);
     a->timer.data = a;
     a->tidy.data = a;
 }
@@ -387,6 +411,8 @@ static int run(struct agent *a)
                   log_text("serial", edition_config(a->edition)->serial),
                   log_text("server", edition_config(a->edition)->server_url),
                   log_uint("relays", edition_config(a->edition)->relay_urls.n_values));
+        (void)notify_send("READY=1");
+        start_watchdog(a);
     }
     (void)uv_run(&a->loop, UV_RUN_DEFAULT); /* until stop_if_done */
     int finished = finish(a);

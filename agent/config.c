@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "agent/upstream/origin.h"
+#include "proto/base/conf_list.h"
 #include "proto/base/span.h"
 
 /* Longest user name towards the server. */
@@ -306,6 +307,11 @@ int config_load_socket(const char *path, char **socket, struct error_text *e)
     }
     config_free(c);
     return rc;
+}
+
+void config_list(FILE *to)
+{
+    conf_list_print(keys, N_KEYS, to);
 }
 
 void config_free(struct config *c)

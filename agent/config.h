@@ -59,6 +59,9 @@ int config_load(const char *path, struct config **c, struct error_text *e);
 int config_load_socket(const char *path, char **socket, struct error_text *e);
 
 /* Cleanses the secrets. Accepts NULL. */
+/* Prints all settings with their defaults (conf_list.h). */
+void config_list(FILE *to);
+
 void config_free(struct config *c);
 
 /* Views for the parts; they borrow from the configuration. */

@@ -5,12 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/ask.h"
 #include "agent/config.h"
 #include "agent/show.h"
+#include "proto/base/clock.h"
 #include "proto/base/secret.h"
+
+/* Between two looks of --watch. */
+#define WATCH_S 2
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -20,6 +25,8 @@ struct options {
     const char *label;
     const char *relay;
     bool json;
+    bool watch;
+    bool settings;
     const char *words[2]; /* what is no option */
     int n_words;
 };
@@ -101,21 +108,23 @@ static const char help_run[] =
     "  runtime_file = ...              JSON with pid and status_socket, written at start\n";
 
 static const char help_check[] =
-    "Usage: thinknx-agent check [--config FILE]\n"
+    "Usage: thinknx-agent check [--config FILE | --settings]\n"
     "\n"
     "Reads the configuration, its secrets and certificates, and says OK or what is wrong, with\n"
     "file, line and key. Connects to nothing.\n"
     "\n"
-    "  --config FILE   default " CONFIG_PATH "\n";
+    "  --config FILE   default " CONFIG_PATH "\n"
+    "  --settings      list all settings with their defaults\n";
 
 static const char help_status[] =
-    "Usage: thinknx-agent status [--config FILE | --socket PATH] [--json]\n"
+    "Usage: thinknx-agent status [--config FILE | --socket PATH] [--watch] [--json]\n"
     "\n"
     "Asks the running agent how it is: each relay with its state, since when, round trip and last\n"
     "error, and the server with its last answer and last error.\n"
     "\n"
     "  --config FILE   names the status socket; default " CONFIG_PATH "\n"
     "  --socket PATH   the status socket itself\n"
+    "  --watch         again every 2 seconds, until Ctrl-C\n"
     "  --json          one JSON object\n";
 
 static const char help_key[] =
@@ -156,8 +165,12 @@ static int run_check(const struct options *o)
 {
     struct config *c;
     struct error_text e;
-    int rc = config_load(o->config, &c, &e);
 
+    if (o->settings) {
+        config_list(stdout);
+        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+    }
+    int rc = config_load(o->config, &c, &e);
     if (rc != 0) {
         (void)complain(e.text);
         return rc == ERROR_NOMEM ? EXIT_FAILED : EXIT_USAGE;
@@ -199,11 +212,32 @@ static int print_answer(const struct options *o, json_t *answer, void (*show)(co
     return fflush(stdout) == 0 ? EXIT_DONE : complain("cannot write the answer");
 }
 
-static int run_status(const struct options *o)
+static int look(const struct options *o)
 {
     json_t *answer;
     int code = ask_agent(o, json_pack("{s:s}", "op", "status"), &answer);
     return code != EXIT_DONE ? code : print_answer(o, answer, show_status);
+}
+
+/* An agent that is down is looked for again: that is what one watches for. */
+static int watch(const struct options *o)
+{
+    char now[CLOCK_ISO_BYTES];
+
+    for (;;) {
+        clock_format(clock_wall_s(), now);
+        (void)printf("\033[H\033[2J%s\n\n", now); /* a terminal is cleared */
+        int code = look(o);
+        if (code == EXIT_USAGE || fflush(stdout) != 0) {
+            return code == EXIT_USAGE ? code : EXIT_FAILED;
+        }
+        (void)sleep(WATCH_S);
+    }
+}
+
+static int run_status(const struct options *o)
+{
+    return o->watch ? watch(o) : look(o);
 }
 
 static void show_nothing(const json_t *answer)
@@ -261,8 +295,8 @@ static int run_key(const struct options *o)
 
 static const struct command commands[] = {
     {"run", help_run, "c", run_agent},
-    {"check", help_check, "c", run_check},
-    {"status", help_status, "csj", run_status},
+    {"check", help_check, "ct", run_check},
+    {"status", help_status, "csjW", run_status},
     {"key", help_key, "csjlrw", run_key},
 };
 
@@ -270,6 +304,7 @@ static const struct option option_table[] = {
     {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
     {"json", no_argument, NULL, 'j'},         {"label", required_argument, NULL, 'l'},
     {"relay", required_argument, NULL, 'r'},  {"help", no_argument, NULL, 'h'},
+    {"watch", no_argument, NULL, 'W'},        {"settings", no_argument, NULL, 't'},
     {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
 };
 
@@ -290,6 +325,8 @@ static void set_option(struct options *o, int letter)
     case 's': o->socket = optarg; break;
     case 'l': o->label = optarg; break;
     case 'r': o->relay = optarg; break;
+    case 'W': o->watch = true; break;
+    case 't': o->settings = true; break;
     default: o->json = true; break;
     }
 }

@@ -16,6 +16,15 @@ struct table {
     char cells[ROWS_MAX][COLUMNS_MAX][CELL_BYTES];
 };
 
+/* An empty one; there is one at a time. It is too large for the stack. */
+static struct table *begin(void)
+{
+    static struct table only;
+    only.n_columns = COLUMNS_MAX;
+    only.n_rows = 0;
+    return &only;
+}
+
 /* NULL and "" are "-". What does not fit is cut. */
 static void set_cell(struct table *t, size_t column, const char *text)
 {
@@ -99,21 +108,21 @@ static void add_server(struct table *t, const json_t *server)
 
 void show_status(const json_t *status)
 {
-    static struct table t = {.n_columns = 5}; /* large; a command has one */
+    struct table *t = begin();
     const json_t *relays = json_object_get(status, "relays");
     const json_t *relay;
     size_t i;
 
     (void)printf("agent of %s, version %s, %s since %s\n", text_of(status, "serial"),
                  text_of(status, "version"), text_of(status, "state"), text_of(status, "started"));
-    add_row(&t, (const char *const[]){"LEG", "STATE", "SINCE / LAST ANSWER", "ROUND TRIP",
-                                      "LAST ERROR"});
+    add_row(t, (const char *const[]){"LEG", "STATE", "SINCE / LAST ANSWER", "ROUND TRIP",
+                                     "LAST ERROR"});
     json_array_foreach(relays, i, relay)
     {
-        add_relay(&t, relay);
+        add_relay(t, relay);
     }
-    add_server(&t, json_object_get(status, "server"));
-    print(&t);
+    add_server(t, json_object_get(status, "server"));
+    print(t);
 }
 
 void show_new_key(const json_t *key)
@@ -128,16 +137,16 @@ void show_new_key(const json_t *key)
 
 void show_keys(const json_t *keys)
 {
-    static struct table t = {.n_columns = 5};
+    struct table *t = begin();
     const json_t *key;
     size_t i;
 
-    add_row(&t, (const char *const[]){"ID", "STATE", "CREATED", "LAST USED", "LABEL"});
+    add_row(t, (const char *const[]){"ID", "STATE", "CREATED", "LAST USED", "LABEL"});
     json_array_foreach(keys, i, key)
     {
-        add_row(&t, (const char *const[]){text_of(key, "id"), text_of(key, "state"),
-                                          text_of(key, "created_at"), text_of(key, "last_used_at"),
-                                          text_of(key, "label")});
+        add_row(t, (const char *const[]){text_of(key, "id"), text_of(key, "state"),
+                                         text_of(key, "created_at"), text_of(key, "last_used_at"),
+                                         text_of(key, "label")});
     }
-    print(&t);
+    print(t);
 }

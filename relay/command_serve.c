@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `thinknx-relay serve` and `thinknx-relay check`: their arguments. */
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "relay/certificates.h"
@@ -8,11 +9,14 @@
 #include "relay/exit_codes.h"
 #include "relay/serve.h"
 
-static const char *config_option(int argc, char **argv, const char *usage, int *code)
+/* Path of the configuration; NULL with `*code` if there is nothing more to do. `settings` says that
+ * the command knows --settings, and prints them. */
+static const char *config_option(int argc, char **argv, const char *usage, bool settings, int *code)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                     {"help", no_argument, NULL, 'h'},
+                                     {settings ? "settings" : NULL, no_argument, NULL, 's'},
+                                     {NULL, 0, NULL, 0}};
     const char *path = CONFIG_DEFAULT_PATH;
     int option = 0;
     optind = 1;
@@ -20,6 +24,11 @@ static const char *config_option(int argc, char **argv, const char *usage, int *
         if (option == 'c') {
             path = optarg;
             continue;
+        }
+        if (option == 's') {
+            relay_config_list(stdout);
+            *code = fflush(stdout) == 0 ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
+            return NULL;
         }
         (void)fputs(usage, option == 'h' ? stdout : stderr);
         *code = option == 'h' ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
@@ -51,8 +60,9 @@ int command_serve(int argc, char **argv)
                       "usage: thinknx-relay serve [--config FILE]\n\n"
                       "Runs the relay in the foreground and logs to stderr.\n"
                       "SIGTERM drains and ends, SIGHUP reloads, SIGUSR2 hands over to a new\n"
-                      "process without losing a request.\n",
-                      &code);
+                      "process without losing a request.\n\n"
+                      "  --config FILE   default " CONFIG_DEFAULT_PATH "\n",
+                      false, &code);
     if (path == NULL) {
         return code;
     }
@@ -69,9 +79,11 @@ int command_check(int argc, char **argv)
 {
     int code = EXIT_CODE_OK;
     const char *path = config_option(argc, argv,
-                                     "usage: thinknx-relay check [--config FILE]\n\n"
-                                     "Checks the configuration and reads the certificates.\n",
-                                     &code);
+                                     "usage: thinknx-relay check [--config FILE | --settings]\n\n"
+                                     "Checks the configuration and reads the certificates.\n\n"
+                                     "  --config FILE   default " CONFIG_DEFAULT_PATH "\n"
+                                     "  --settings      list all settings with their defaults\n",
+                                     true, &code);
     struct relay_config c;
     if (path == NULL) {
         return code;

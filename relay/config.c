@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/base/conf_list.h"
 #include "proto/base/span.h"
 
 #define AT(member) offsetof(struct relay_config, member)
@@ -351,6 +352,11 @@ int relay_config_parse(const char *name, const char *text, size_t len, struct re
     }
     *c = read;
     return 0;
+}
+
+void relay_config_list(FILE *to)
+{
+    conf_list_print(KEYS, N_KEYS, to);
 }
 
 void relay_config_free(struct relay_config *c)

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "proto/base/bucket.h"
 #include "proto/base/conf.h"
@@ -90,6 +91,9 @@ int relay_config_read(const char *path, struct relay_config *c, struct error_tex
 /* As relay_config_read, from a text in memory (conf_parse). For tests and fuzzing. */
 int relay_config_parse(const char *name, const char *text, size_t len, struct relay_config *c,
                        struct error_text *e);
+
+/* Prints all settings with their defaults (conf_list.h). */
+void relay_config_list(FILE *to);
 
 /* Idempotent. */
 void relay_config_free(struct relay_config *c);

@@ -64,6 +64,7 @@ void metrics_merge(struct metrics *sum, const struct metrics *from);
 struct metrics_gauges {
     uint64_t n_online; /* buildings whose last probe was answered */
     uint64_t n_servers;
+    uint64_t n_enabled; /* of them */
     uint64_t n_keys;
     uint64_t store_failures;
     uint64_t store_dropped;

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "proto/base/log.h"
+#include "proto/base/notify.h"
 
 #define ENVIRONMENT_NAME "THINKNX_RELAY_REPLACES"
 
@@ -84,7 +84,7 @@ void replace_finish(void)
         return;
     }
     (void)unsetenv(ENVIRONMENT_NAME);
-    (void)sd_notifyf(0, "MAINPID=%ld", (long)getpid());
+    (void)notify_sendf("MAINPID=%ld", (long)getpid());
     log_event(LOG_LEVEL_INFO, "taking over", log_int("from_pid", pid));
     (void)kill((pid_t)pid, SIGTERM);
 }

@@ -6,6 +6,7 @@
 #include "relay/serve.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,10 +14,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
+#include "proto/base/notify.h"
 #include "proto/base/secret.h"
 #include "proto/io/signals.h"
 #include "relay/addresses.h"
@@ -24,6 +25,7 @@
 #include "relay/config.h"
 #include "relay/exit_codes.h"
 #include "relay/replace.h"
+#include "relay/watchdog.h"
 #include "relay/worker.h"
 
 /* How often certificate files are looked at. */
@@ -47,6 +49,7 @@ struct serve {
     uv_loop_t loop;
     struct signals signals;
     struct replace replace;
+    struct watchdog watchdog;
     uv_timer_t look;
     uv_timer_t limit;
     uv_async_t worker_end;
@@ -88,7 +91,6 @@ static void on_look(uv_timer_t *timer)
     if (certificates_stamp(&s->config) != s->certificates_stamp) {
         reload_certificates(s);
     }
-    (void)sd_notify(0, "WATCHDOG=1");
 }
 
 /* ---- reload ---- */
@@ -132,7 +134,7 @@ static void reload(struct serve *s)
     struct relay_config new;
     struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
     struct error_text e;
-    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_us());
+    (void)notify_sendf("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_now_us());
     int err = relay_config_read(s->config_path, &new, &e);
     if (err == 0) {
         err = certificates_load(&new, s->ticket_key, s->relay.n_workers, tls, &e);
@@ -143,7 +145,7 @@ static void reload(struct serve *s)
     if (err < 0) {
         log_event(LOG_LEVEL_ERROR, "new configuration refused, the old one stays",
                   log_text("reason", e.text));
-        (void)sd_notify(0, "READY=1");
+        (void)notify_send("READY=1");
         return;
     }
     say_what_stays(&s->config, &new);
@@ -157,7 +159,7 @@ static void reload(struct serve *s)
     s->config = new;
     s->certificates_stamp = certificates_stamp(&s->config);
     log_event(LOG_LEVEL_INFO, "configuration reloaded", log_text("file", s->config_path));
-    (void)sd_notify(0, "READY=1");
+    (void)notify_send("READY=1");
 }
 
 /* ---- signals ---- */
@@ -208,7 +210,10 @@ static void on_limit(uv_timer_t *timer)
 static void on_stop_signal(struct serve *s, int number)
 {
     s->n_stops++;
-    (void)sd_notify(0, "STOPPING=1");
+    if (!s->replace.running) { /* else the service goes on in the new process */
+        (void)notify_send("STOPPING=1");
+    }
+    watchdog_stop(&s->watchdog);
     if (s->n_stops == 1) {
         log_event(LOG_LEVEL_INFO, "draining", log_int("signal", number),
                   log_uint("limit_ms", s->relay.settings.drain_ms));
@@ -253,6 +258,7 @@ static void close_handles(struct serve *s)
         (uv_handle_t *)&s->look,
         (uv_handle_t *)&s->limit,
         (uv_handle_t *)&s->worker_end,
+        (uv_handle_t *)&s->watchdog.timer,
     };
     signals_close(&s->signals);
     for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
@@ -325,6 +331,7 @@ static void open_loop(struct serve *s)
     uv_timer_init(&s->loop, &s->look);
     uv_timer_init(&s->loop, &s->limit);
     uv_async_init(&s->loop, &s->worker_end, on_worker_end);
+    watchdog_init(&s->watchdog, &s->loop, &s->relay);
     s->look.data = s;
     s->limit.data = s;
     s->worker_end.data = s;
@@ -427,7 +434,8 @@ static int run(struct serve *s)
         s->certificates_stamp = certificates_stamp(&s->config);
         log_event(LOG_LEVEL_INFO, "ready", log_uint("workers", s->relay.n_workers),
                   log_text("public_url", s->config.public_url));
-        (void)sd_notify(0, "READY=1");
+        (void)notify_send("READY=1");
+        watchdog_start(&s->watchdog);
         replace_finish();
         uv_run(&s->loop, UV_RUN_DEFAULT);
         log_event(LOG_LEVEL_INFO, "stopped", log_uint("signals", s->n_stops));

@@ -254,6 +254,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct worker *w = timer->data;
     w->now_s = clock_wall_s();
+    atomic_store(&w->turned_ms, clock_now_ms());
     wheel_turn(&w->wheel, worker_now_ms(w));
     if (w->draining) {
         drain_step(w);
@@ -288,6 +289,7 @@ static void init_members(struct worker *w, struct relay *relay, unsigned index)
     w->index = index;
     w->settings = relay->settings;
     w->now_s = clock_wall_s();
+    atomic_store(&w->turned_ms, clock_now_ms());
     w->request_prefix = random_u64();
     exchange_table_init(&w->exchanges, index);
     map_init(&w->tunnels_by_number, TUNNELS_MAX);

@@ -60,7 +60,8 @@ struct worker {
     struct tls_server *tls;      /* owned; its own context (tickets are shared) */
     struct tls_server *next_tls; /* owned; put there by a reload */
     bool started;
-    _Atomic bool ended; /* its thread is through */
+    _Atomic bool ended;         /* its thread is through */
+    _Atomic uint64_t turned_ms; /* clock_now_ms of its last tick; for the watchdog */
     struct directory_reader *reader;
     struct registry registry;
     struct exchange_table exchanges;

@@ -61,9 +61,11 @@ def compiled_sources():
 
 def scripts():
     tests = ROOT / "tests"
-    candidates = [ROOT / ".ci" / "run", *(ROOT / "deploy").glob("*")]
+    candidates = [ROOT / ".ci" / "run", *(ROOT / "deploy").rglob("*")]
     candidates += [*tests.glob("*"), *tests.glob("*/run")]
-    return sorted(p for p in candidates if p.is_file() and b"sh\n" in p.read_bytes()[:30])
+    shells = (b"sh\n", b"shell=bash\n")
+    heads = ((p, p.read_bytes()[:80]) for p in candidates if p.is_file())
+    return sorted(p for p, head in heads if any(shell in head for shell in shells))
 
 
 @pytest.mark.parametrize("name", registered_tests())

@@ -96,6 +96,7 @@ static void send_metrics(struct admin_session *s)
     struct metrics_gauges gauges = {
         .n_online = board.n_online,
         .n_servers = counts.n_servers,
+        .n_enabled = counts.n_enabled,
         .n_keys = counts.n_keys,
         .store_failures = store.n_failures,
         .store_dropped = store.n_dropped,

@@ -22,12 +22,17 @@
 #include "relay/config.h"
 #include "relay/store/database.h"
 
+/* Beside a configuration in its usual place. */
+#define DATABASE_DEFAULT_PATH "/var/lib/thinknx-relay/relay.db"
+
 static const char HELP[] =
     "thinknx-relay init: makes configuration, database, a private certificate authority (CA) and "
     "a\n"
     "server certificate. Overwrites nothing.\n"
     "\n"
     "  --dir DIR            where to (default " CONFIG_DEFAULT_DIR ")\n"
+    "  --database FILE      the database (default DIR/relay.db; without --dir\n"
+    "                       " DATABASE_DEFAULT_PATH ")\n"
     "  --host NAME          name or address by which clients and agents reach this relay; may be\n"
     "                       repeated, the first one goes into the URLs (default: this machine's)\n"
     "  --port PORT          port in the URLs, where it is not that of --listen\n"
@@ -37,6 +42,8 @@ static const char HELP[] =
     "  --runtime-file FILE  where the running relay writes its bound addresses\n"
     "  --json               print one JSON object\n"
     "\n"
+    "Run by root in a folder of another group, as the Debian package makes it, what the service\n"
+    "must read goes to that group, and the database to its folder's owner.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage.\n";
 
 /* Names that every certificate has besides the given ones. */
@@ -52,6 +59,7 @@ static const char *const NAMES[N_PIECES] = {"relay.db", "ca.pem",  "ca.key",
 
 struct init {
     const char *dir;
+    const char *database; /* NULL = the default */
     struct option_list given_hosts;
     uint32_t port;
     struct option_list listen;
@@ -188,6 +196,14 @@ static int set_paths(struct init *i, struct error_text *e)
     for (size_t k = 0; rc == 0 && k < N_PIECES; k++) {
         rc = file_join(i->dir, NAMES[k], i->paths[k], e);
     }
+    if (rc == 0 && i->database != NULL && i->database[0] != '/') {
+        return error_set(e, ERROR_CONFIG, "--database: must be an absolute path");
+    }
+    if (rc == 0 && i->database != NULL) {
+        char *path = i->paths[DATABASE];
+        int n = snprintf(path, FILE_PATH_BYTES, "%s", i->database);
+        rc = n < 0 || n >= FILE_PATH_BYTES ? error_set(e, ERROR_CONFIG, "--database: too long") : 0;
+    }
     return rc;
 }
 
@@ -200,10 +216,10 @@ static int check_absent(const struct init *i, struct error_text *e)
     return rc;
 }
 
-static int write_conf(const struct init *i, struct error_text *e)
+static int write_conf(struct init *i, struct error_text *e)
 {
     const struct draft draft = {
-        .database = NAMES[DATABASE],
+        .database = i->database != NULL ? i->database : NAMES[DATABASE],
         .public_url = i->public_url,
         .runtime_file = i->runtime_file,
         .certificate = NAMES[SERVER],
@@ -219,6 +235,10 @@ static int write_conf(const struct init *i, struct error_text *e)
     }
     int rc = file_create(i->paths[CONF], 0640, text, e);
     free(text);
+    if (rc == 0) {
+        i->n_made++;
+        rc = file_join_group(i->paths[CONF], false, 0640, e);
+    }
     return rc;
 }
 
@@ -238,7 +258,7 @@ static int write_certificates(struct init *i, const struct certificate_set *set,
         }
         i->n_made++;
     }
-    return 0;
+    return file_join_group(i->paths[SERVER_KEY], false, 0640, e);
 }
 
 static int make_certificates(struct init *i, struct error_text *e)
@@ -262,7 +282,8 @@ static int make_pieces(struct init *i, struct error_text *e)
         return rc;
     }
     i->n_made = 1;
-    rc = make_certificates(i, e);
+    rc = file_join_group(i->paths[DATABASE], true, 0600, e);
+    rc = rc != 0 ? rc : make_certificates(i, e);
     return rc != 0 ? rc : write_conf(i, e);
 }
 
@@ -287,8 +308,8 @@ static void print_text(const struct init *i)
     const char *option = is_default ? "" : " --config ";
     const char *conf = is_default ? "" : i->paths[CONF];
 
-    (void)printf("Made in %s: relay.conf, relay.db, ca.pem and ca.key (private CA), cert.pem and "
-                 "key.pem.\n"
+    (void)printf("Made in %s: relay.conf, ca.pem and ca.key (private CA), cert.pem and key.pem.\n"
+                 "Database: %s\n"
                  "Public URL: %s\n"
                  "The CA's SHA-256: %s\n"
                  "\n"
@@ -305,14 +326,15 @@ static void print_text(const struct init *i)
                  "     Clients trust the relay by %s (curl --cacert).\n"
                  "\n"
                  "Keep ca.key off the network: it is only needed to make new certificates.\n",
-                 i->dir, i->public_url, i->fingerprint, i->paths[CONF], option, conf, option, conf,
-                 option, conf, i->paths[CA]);
+                 i->dir, i->paths[DATABASE], i->public_url, i->fingerprint, i->paths[CONF], option,
+                 conf, option, conf, option, conf, i->paths[CA]);
 }
 
 static int read_arguments(struct init *i, int argc, char **argv, struct error_text *e)
 {
     const struct option_row rows[] = {
         {"dir", OPTION_TEXT, &i->dir, 0, 0},
+        {"database", OPTION_TEXT, &i->database, 0, 0},
         {"host", OPTION_LIST, &i->given_hosts, 0, 0},
         {"port", OPTION_UINT, &i->port, 1, 65535},
         {"listen", OPTION_LIST, &i->listen, 0, 0},
@@ -327,6 +349,10 @@ static int read_arguments(struct init *i, int argc, char **argv, struct error_te
 
     if (rc != 0 || i->help) {
         return rc;
+    }
+    if (i->dir == NULL) {
+        i->dir = CONFIG_DEFAULT_DIR;
+        i->database = i->database != NULL ? i->database : DATABASE_DEFAULT_PATH;
     }
     rc = collect_hosts(i, &words, e);
     if (rc == 0) {
@@ -344,7 +370,7 @@ int command_init(int argc, char **argv)
     static struct init i;
     struct error_text e = {""};
 
-    i = (struct init){.dir = CONFIG_DEFAULT_DIR};
+    i = (struct init){.dir = NULL};
     if (read_arguments(&i, argc, argv, &e) != 0) {
         return console_usage("init", &e);
     }
@@ -352,7 +378,10 @@ int command_init(int argc, char **argv)
         (void)fputs(HELP, stdout); /* console_flush looks at stdout */
         return console_flush(NULL);
     }
+    char folder[FILE_PATH_BYTES];
     int rc = file_make_folder(i.dir, &e);
+    rc = rc != 0 ? rc : file_folder(i.paths[DATABASE], folder, &e);
+    rc = rc != 0 ? rc : file_make_folder(folder, &e);
     if (rc == 0) {
         rc = check_absent(&i, &e);
     }

@@ -213,10 +213,10 @@ static int watch(struct console *o, const struct arguments *a, struct error_text
         clock_format(clock_wall_s(), now);
         (void)printf("%s\n\n", now);
         int rc = look(o, a, &all_online, e);
-        if (rc != 0 && rc != ERROR_NOT_FOUND) {
+        if (rc == ERROR_CONFIG) {
             return rc;
         }
-        if (rc == ERROR_NOT_FOUND) {
+        if (rc != 0) { /* a relay that is down is looked for again: that is what one watches for */
             (void)printf("%s\n", e->text);
         }
         if (console_flush(NULL) != 0) {

@@ -88,6 +88,28 @@ int file_create(const char *path, mode_t mode, const char *text, struct error_te
     return 0;
 }
 
+int file_join_group(const char *path, bool owner, mode_t mode, struct error_text *e)
+{
+    char folder[FILE_PATH_BYTES];
+    struct stat st;
+
+    int rc = geteuid() == 0 ? file_folder(path, folder, e) : 0;
+    if (rc != 0 || geteuid() != 0) {
+        return rc;
+    }
+    if (stat(folder, &st) != 0) {
+        return error_set(e, ERROR_IO, "cannot look at %s: %s", folder, strerror(errno));
+    }
+    if (st.st_gid == 0) {
+        return 0;
+    }
+    if (lchown(path, owner ? st.st_uid : 0, st.st_gid) != 0 || chmod(path, mode) != 0) {
+        return error_set(e, ERROR_IO, "cannot give %s to the group of its folder: %s", path,
+                         strerror(errno));
+    }
+    return 0;
+}
+
 int file_check_absent(const char *path, struct error_text *e)
 {
     struct stat st;

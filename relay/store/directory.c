@@ -155,5 +155,6 @@ struct directory_counts directory_count(const struct directory *d)
 {
     return (struct directory_counts){
         .n_servers = atomic_load_explicit(&d->n_servers, memory_order_relaxed),
+        .n_enabled = atomic_load_explicit(&d->n_enabled, memory_order_relaxed),
         .n_keys = atomic_load_explicit(&d->n_keys, memory_order_relaxed)};
 }

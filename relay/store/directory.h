@@ -81,6 +81,7 @@ void directory_leave(struct directory_reader *r);
 
 struct directory_counts {
     size_t n_servers;
+    size_t n_enabled; /* of them */
     size_t n_keys;
 };
 struct directory_counts directory_count(const struct directory *d);

@@ -52,6 +52,7 @@ struct directory {
     struct slab key_cells;      /* writer */
     struct slab server_entries; /* writer */
     _Atomic size_t n_servers;
+    _Atomic size_t n_enabled; /* of them */
     _Atomic size_t n_keys;
     /* Keys, since the writer last took them. Last: written by the workers, far from what they all
      * read. */

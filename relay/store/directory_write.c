@@ -157,6 +157,14 @@ static void count_items(struct directory *d)
     atomic_store_explicit(&d->n_keys, d->keys.n_items, memory_order_relaxed);
 }
 
+/* A server that was enabled, or not (or not there), now is, or not. */
+static void count_enabled(struct directory *d, bool before, bool now)
+{
+    size_t n = atomic_load_explicit(&d->n_enabled, memory_order_relaxed);
+    n = n + (now ? 1 : 0) - (before ? 1 : 0);
+    atomic_store_explicit(&d->n_enabled, n, memory_order_relaxed);
+}
+
 static void unlink_serial(struct directory *d, const char *serial)
 {
     struct span key = span_of(serial);
@@ -187,6 +195,7 @@ int directory_put_server(struct directory *d, const struct directory_server *ser
     /* Another server with this serial can only be one that is about to be removed; it stays in the
      * index by id until then. */
     (void)index_put(&d->serials, map_hash(serial.p, serial.len), &serial, entry);
+    count_enabled(d, old != NULL && old->server.enabled, server->enabled);
     if (old != NULL) {
         grace_retire(&d->grace, old, release_server);
     }
@@ -294,6 +303,7 @@ bool directory_remove_server(struct directory *d, int64_t id)
         unlink_serial(d, entry->server.serial);
     }
     count_items(d);
+    count_enabled(d, entry->server.enabled, false);
     grace_make_room(&d->grace, 2);
     grace_retire(&d->grace, entry->server.live, release_live);
     grace_retire(&d->grace, entry, release_server);

@@ -85,6 +85,26 @@ static void everything_else_is_not_found(void **state)
     end(&f);
 }
 
+static void enabled_servers_are_counted(void **state)
+{
+    struct fixture f;
+    (void)state;
+    init(&f);
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_server(f.d, 8, "TNX-8", false);
+    assert_int_equal(directory_count(f.d).n_servers, 2);
+    assert_int_equal(directory_count(f.d).n_enabled, 1);
+    entries_put_server(f.d, 8, "TNX-8", true);
+    assert_int_equal(directory_count(f.d).n_enabled, 2);
+    entries_put_server(f.d, 7, "TNX-7", false);
+    assert_int_equal(directory_count(f.d).n_enabled, 1);
+    assert_true(directory_remove_server(f.d, 7));
+    assert_int_equal(directory_count(f.d).n_enabled, 1);
+    assert_true(directory_remove_server(f.d, 8));
+    assert_int_equal(directory_count(f.d).n_enabled, 0);
+    end(&f);
+}
+
 static void agent_needs_serial_and_token_of_an_enabled_server(void **state)
 {
     struct fixture f;
@@ -353,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(key_is_found_with_its_server),
         cmocka_unit_test(everything_else_is_not_found),
+        cmocka_unit_test(enabled_servers_are_counted),
         cmocka_unit_test(agent_needs_serial_and_token_of_an_enabled_server),
         cmocka_unit_test(changes_keep_buckets_and_removals_end_them),
         cmocka_unit_test(equal_version_is_no_change),

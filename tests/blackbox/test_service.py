@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs as services: what they tell systemd, and the units that start them."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness import DEADLINE, HOST, ROOT, Process, Relay, binary, closed_port, secret_file, write_conf
+
+UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+EXPOSURE_MAX = 2.0
+
+
+class Listener:
+    """A socket in systemd's place. Each message is a list of its lines."""
+
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="tnx-notify-")
+        self.path = f"{self._folder.name}/s"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.path)
+        self._socket.settimeout(DEADLINE)
+        self.seen = []
+
+    def next(self):
+        self.seen.append(self._socket.recv(4096).decode().split("\n"))
+        return self.seen[-1]
+
+    def wait(self, wanted):
+        """The first message with a line that matches `wanted`; those before it are in `seen`."""
+        while True:
+            message = self.next()
+            for line in message:
+                if re.fullmatch(wanted, line):
+                    return line
+
+    def rest(self):
+        """What came and was not read yet."""
+        self._socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.next()
+        self._socket.settimeout(DEADLINE)
+
+    def close(self):
+        self._socket.close()
+        self._folder.cleanup()
+
+
+@pytest.fixture
+def listener(monkeypatch):
+    made = Listener()
+    monkeypatch.setitem(harness.ENVIRONMENT, "NOTIFY_SOCKET", made.path)
+    monkeypatch.setitem(harness.ENVIRONMENT, "WATCHDOG_USEC", "600000")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def relay(tmp_path, listener):
+    made = Relay(tmp_path / "relay")
+    yield made
+    if made.process:
+        made.process.kill()
+
+
+@pytest.fixture
+def agent(tmp_path, listener):
+    secret_file(tmp_path / "token", "tok" * 11)
+    with closed_port() as port:
+        conf = write_conf(
+            tmp_path / "agent.conf",
+            {
+                "relay": {
+                    "url": f"wss://{HOST}:{port}",
+                    "serial": "TNX-0001",
+                    "token_file": "token",
+                },
+                "server": {"url": f"http://{HOST}:{port}"},
+                "agent": {"status_socket": Path(listener.path).parent / "status"},
+            },
+        )
+        process = Process("thinknx-agent", "run", "--config", conf)
+        yield process, conf
+        process.kill()
+
+
+def service_life(process, conf, listener):
+    listener.wait("READY=1")
+    for _ in range(3):
+        listener.wait("WATCHDOG=1")
+    process.signal(signal.SIGHUP)
+    listener.wait("RELOADING=1")
+    assert any(line.startswith("MONOTONIC_USEC=") for line in listener.seen[-1])
+    listener.wait("READY=1")
+    process.wait_log("configuration reloaded")
+    # A broken configuration: the old one stays, and systemd is told that the reload is over.
+    good = conf.read_text()
+    conf.write_text(good + "\n[nonsense]\nkey = value\n")
+    process.signal(signal.SIGHUP)
+    listener.wait("RELOADING=1")
+    listener.wait("READY=1")
+    process.wait_log(r"level=error.*the old one stays.*nonsense")
+    process.signal(signal.SIGTERM)
+    listener.wait("STOPPING=1")
+    process.wait_end()
+
+
+def test_the_relay_tells_systemd_its_life(relay, listener):
+    relay.start()
+    service_life(relay.process, relay.conf, listener)
+
+
+def test_the_agent_tells_systemd_its_life(agent, listener):
+    process, conf = agent
+    service_life(process, conf, listener)
+
+
+def test_a_relay_that_takes_over_says_who_is_the_main_process(relay, listener):
+    with closed_port() as port:
+        relay.configure({"https": {"listen": f"{HOST}:{port}"}, "http": {"listen": None}})
+        first = Process("thinknx-relay", "serve", "--config", relay.conf)
+        try:
+            listener.wait("READY=1")
+            first.signal(signal.SIGUSR2)
+            listener.wait("READY=1")
+            pid = int(listener.wait("MAINPID=[0-9]+").partition("=")[2])
+            assert pid != first.pid
+            # The old one has ended when the new one, which holds its log, is the only one left.
+            first.wait_log(r"msg=stopped")
+            listener.rest()
+            # For systemd the service goes on: an old process that is "stopping" would end it.
+            assert not any("STOPPING=1" in message for message in listener.seen)
+            listener.wait("WATCHDOG=1")
+        finally:
+            with contextlib.suppress(UnboundLocalError, ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            first.wait_end()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_the_unit_is_verified(tmp_path, unit):
+    program = unit.stem
+    copy = tmp_path / unit.name
+    copy.write_text(unit.read_text().replace(f"/usr/sbin/{program}", binary(program)))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", copy],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    # It also looks at what the unit wants; that is the machine's.
+    complaints = [line for line in done.stdout.splitlines() if unit.name in line]
+    assert not complaints, done.stdout
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_the_unit_exposes_little(unit):
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--no-pager", unit],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert exposure, done.stdout
+    assert float(exposure[1]) <= EXPOSURE_MAX, done.stdout
+
+
+def test_the_units_are_there():
+    assert [unit.stem for unit in UNITS] == ["thinknx-agent", "thinknx-relay"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_the_unit_waits_longer_for_the_end_than_the_program(unit):
+    """systemd would cut what drains: TimeoutStopSec is above the default of [timeouts] drain."""
+    stop = int(re.search(r"^TimeoutStopSec=(\d+)$", unit.read_text(), re.M)[1])
+    settings = harness.run(unit.stem, "check", "--settings").stdout
+    drain = int(re.search(r"^drain = (\d+) ", settings, re.M)[1])
+    assert stop >= drain + 10
