@@ -109,10 +109,15 @@ static bool name_starts(struct span name, const char *prefix)
     return true;
 }
 
+bool field_name_reads(struct span name, const char *known)
+{
+    return name_starts(name, known) && strlen(known) == name.len;
+}
+
 static bool name_is_one_of(struct span name, const char *const *names)
 {
     for (; *names != NULL; names++) {
-        if (name_starts(name, *names) && strlen(*names) == name.len) {
+        if (field_name_reads(name, *names)) {
             return true;
         }
     }

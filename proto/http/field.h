@@ -37,6 +37,10 @@ bool field_is_hop_by_hop(struct span name);
  * and `_` as above. */
 bool field_is_private(struct span name);
 
+/* True if a server could take `name` for `known` (in lower case with hyphens): letter case and `_`
+ * as above. */
+bool field_name_reads(struct span name, const char *known);
+
 /* True if the comma-separated value of a Connection field names `name`. */
 bool field_connection_lists(struct span connection_value, struct span name);
 

@@ -6,6 +6,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/http/controller.h"
+#include "proto/http/field.h"
 #include "proto/http/query.h"
 #include "relay/front/exchange.h"
 #include "relay/front/session.h"
@@ -26,12 +27,13 @@ static uint32_t seconds_up(uint64_t us)
     return (uint32_t)((us + 999999) / 1000000);
 }
 
-static bool answer_limited(struct session *s, struct bucket_rate rate,
+static bool answer_limited(struct session *s, const char *policy, struct bucket_rate rate,
                            const struct bucket_state *state)
 {
     struct answer_details d = {
         .delivered = HEAD_DELIVERED_NO,
         .retry_after_s = seconds_up(state->retry_after_us),
+        .policy = policy,
         .rate = rate,
         .reset_s = seconds_up(state->retry_after_us),
     };
@@ -56,7 +58,7 @@ static bool refuse_key(struct session *s)
     struct bucket_rate rate = w->settings.refused_rate;
     metrics_add(&w->metrics.keys_refused, 1);
     if (!peers_refuse(w->relay->peers, &s->peer, rate, clock_now_us(), &state)) {
-        return answer_limited(s, rate, &state);
+        return answer_limited(s, ANSWER_POLICY_REFUSED, rate, &state);
     }
     return answer(s, ANSWER_KEY_REFUSED);
 }
@@ -98,7 +100,7 @@ static bool within_key_rate(struct session *s, const struct directory_key *key)
     if (bucket_take(&key->live->requests, rate, clock_now_us(), &state)) {
         return true;
     }
-    return answer_limited(s, rate, &state);
+    return answer_limited(s, ANSWER_POLICY_KEY, rate, &state);
 }
 
 /* Commands load the KNX bus, status calls do not; what is unknown counts as a command. */
@@ -113,7 +115,7 @@ static bool within_command_rate(struct session *s, const struct directory_server
     if (bucket_take(&server->live->commands, rate, clock_now_us(), &state)) {
         return true;
     }
-    return answer_limited(s, rate, &state);
+    return answer_limited(s, ANSWER_POLICY_COMMANDS, rate, &state);
 }
 
 bool admission_admit(struct session *s)
@@ -152,14 +154,36 @@ static const struct directory_key *find_again(struct session *s,
     return directory_find_key(s->worker->reader, text, s->worker->now_s, server);
 }
 
+/* How many fields a server could take for this one; `value` is that of the last. */
+static size_t count_fields(const struct request *r, const char *known, struct span *value)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_fields; i++) {
+        if (field_name_reads(r->fields[i].name, known)) {
+            *value = r->fields[i].value;
+            n++;
+        }
+    }
+    return n;
+}
+
 static bool scope_ok(const struct session *s, const struct directory_key *key)
 {
     const struct request *r = s->request;
+    struct span type = {NULL, 0};
+    struct span coding = {NULL, 0};
+    if (key->scope == NULL) {
+        return true;
+    }
+    if (count_fields(r, "content-type", &type) != 1) {
+        type = (struct span){NULL, 0};
+    }
     struct scope_request asked = {
         .controller = controller_of(s),
         .query = r->query,
         .is_post = r->method == REQUEST_POST,
-        .content_type = request_field(r, "Content-Type"),
+        .content_type = type,
+        .is_encoded = count_fields(r, "content-encoding", &coding) > 0,
         .body = {(const char *)buffer_bytes(&r->body), r->body.len},
         .client = &s->address.any,
     };

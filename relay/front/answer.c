@@ -146,9 +146,9 @@ static size_t format_limits(char *text, size_t cap, enum answer_reason reason,
         uint32_t window_s =
             d->rate.per_s > 0 ? (d->rate.burst + d->rate.per_s - 1) / d->rate.per_s : 1;
         len = snprintf(text, cap,
-                       "Retry-After: %" PRIu32 "\r\nRateLimit-Policy: \"default\";q=%" PRIu32
-                       ";w=%" PRIu32 "\r\nRateLimit: \"default\";r=0;t=%" PRIu32 "\r\n",
-                       d->retry_after_s, d->rate.burst, window_s, d->reset_s);
+                       "Retry-After: %" PRIu32 "\r\nRateLimit-Policy: \"%s\";q=%" PRIu32
+                       ";w=%" PRIu32 "\r\nRateLimit: \"%s\";r=0;t=%" PRIu32 "\r\n",
+                       d->retry_after_s, d->policy, d->rate.burst, window_s, d->policy, d->reset_s);
     } else if (d->retry_after_s > 0) {
         len = snprintf(text, cap, "Retry-After: %" PRIu32 "\r\n", d->retry_after_s);
     }

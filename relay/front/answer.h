@@ -63,12 +63,18 @@ unsigned answer_status(enum answer_reason reason);
 /* The machine word. Static. */
 const char *answer_word(enum answer_reason reason);
 
+/* Names of the limits in RateLimit fields: a client with several of them can tell which was hit. */
+#define ANSWER_POLICY_KEY      "key"
+#define ANSWER_POLICY_COMMANDS "commands"
+#define ANSWER_POLICY_REFUSED  "refused-keys"
+
 /* Details of one answer; zero what does not apply. */
 struct answer_details {
     enum head_delivered delivered;
     const char *why; /* a phrase added to the sentence; static, never the client's bytes */
     uint32_t retry_after_s;
-    struct bucket_rate rate; /* with RATE_LIMITED: the limit that was hit */
+    const char *policy;      /* with RATE_LIMITED: which limit was hit, static */
+    struct bucket_rate rate; /* the same: what it is */
     uint32_t reset_s;
 };
 

@@ -130,9 +130,12 @@ void upgrade_answer(struct session *s)
     struct bucket_state state;
     struct bucket_rate rate = w->settings.refused_rate;
     if (!peers_refuse(w->relay->peers, &s->peer, rate, clock_now_us(), &state)) {
+        uint32_t wait_s = 1 + (uint32_t)(state.retry_after_us / 1000000);
         struct answer_details d = {.delivered = HEAD_DELIVERED_NO,
+                                   .policy = ANSWER_POLICY_REFUSED,
                                    .rate = rate,
-                                   .retry_after_s = 1 + (uint32_t)(state.retry_after_us / 1000000)};
+                                   .retry_after_s = wait_s,
+                                   .reset_s = wait_s};
         s->close_after = true;
         session_answer(s, ANSWER_RATE_LIMITED, &d);
         return;

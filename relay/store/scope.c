@@ -3,7 +3,8 @@
  *
  * The parameters are read as a building's server might read them, in all its possible ways at
  * once: where two readings could differ (a name twice, in another case, with brackets or doubly
- * escaped, a ";" that some take for "&"), the request is refused. */
+ * escaped, a ";" that some take for "&", an escaped "&" that some split at), the request is
+ * refused. */
 #include "relay/store/scope.h"
 
 #include <string.h>
@@ -27,24 +28,42 @@ static void skeleton(const char *name, char *out)
     *out = '\0';
 }
 
+/* Decodes a name or value that all servers read alike: one that decodes before it splits, or
+ * decodes twice, or folds what is no ASCII, would see more in it than stands there. */
+static bool decode_plain(struct span raw, bool is_name, char text[SCOPE_WORD_BYTES])
+{
+    if (span_find(raw, ';') != raw.len || query_decode(raw, text, SCOPE_WORD_BYTES) != 0) {
+        return false;
+    }
+    for (const char *p = text; *p != '\0'; p++) {
+        bool ok = is_name ? scope_is_name_char(*p) : *p == ' ' || scope_is_plain_char(*p);
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* One parameter is looked at: `*n` counts those that are `name`, whose decoded value goes to
  * `value`. False = in doubt. */
 static bool look_at(const struct query_param *p, const char *name, char value[SCOPE_WORD_BYTES],
                     size_t *n)
 {
     char decoded[SCOPE_WORD_BYTES];
+    char other[SCOPE_WORD_BYTES];
     char bare[SCOPE_WORD_BYTES];
 
-    if (span_find(p->name, ';') != p->name.len || span_find(p->value, ';') != p->value.len ||
-        query_decode(p->name, decoded, sizeof(decoded)) != 0 || strchr(decoded, '%') != NULL) {
+    if (!decode_plain(p->name, true, decoded)) {
         return false;
     }
     if (strcmp(decoded, name) == 0) {
         *n += 1;
-        return p->has_value && query_decode(p->value, value, SCOPE_WORD_BYTES) == 0;
+        return p->has_value && decode_plain(p->value, false, value);
     }
     skeleton(decoded, bare);
-    return strncmp(bare, name, strlen(name)) != 0;
+    /* "_charset_" tells some servers how to read all the others. */
+    return strncmp(bare, name, strlen(name)) != 0 && strcmp(bare, "charset") != 0 &&
+           decode_plain(p->value, false, other);
 }
 
 /* The one value of the parameter, from query or form. False if there is none or any doubt. */
@@ -66,16 +85,33 @@ static bool read_param(const struct scope_request *r, const char *name,
     return n == 1;
 }
 
-/* A body that a server could read in a way we do not know. */
+/* "" or "charset=utf-8": in another charset the same bytes are other parameters. */
+static bool form_params_clear(struct span params)
+{
+    struct span rest = span_trim(params);
+    struct span name = span_trim(span_cut(&rest, '='));
+    struct span value = span_trim(rest);
+
+    if (params.p == NULL || name.len == 0) {
+        return params.p == NULL;
+    }
+    return span_equal_nocase(name, span_of("charset")) &&
+           (span_equal_nocase(value, span_of("utf-8")) ||
+            span_equal_nocase(value, span_of("\"utf-8\"")));
+}
+
+/* False for a body that a server could read in a way we do not know. */
 static bool body_is_clear(const struct scope_request *r)
 {
-    struct span type = r->content_type;
+    struct span params = r->content_type;
 
     if (r->body.len == 0) {
         return true;
     }
-    type = span_trim(span_cut(&type, ';'));
-    return r->is_post && span_equal_nocase(type, span_of("application/x-www-form-urlencoded"));
+    struct span type = span_trim(span_cut(&params, ';'));
+    return r->is_post && !r->is_encoded &&
+           span_equal_nocase(type, span_of("application/x-www-form-urlencoded")) &&
+           form_params_clear(params);
 }
 
 static bool guid_listed(const struct scope *s, const char *guid)
@@ -143,12 +179,12 @@ bool scope_allows(const struct scope *scope, const struct scope_request *r)
         return true;
     }
     const struct controller *c = controller_find(r->controller);
-    if (c == NULL || (scope->read_only && c->role != CONTROLLER_GET)) {
+    if (c == NULL || (scope->read_only && c->role != CONTROLLER_GET) || !body_is_clear(r)) {
         return false;
     }
     if (scope->lists_controllers &&
         (scope->controllers & UINT64_C(1) << controller_index(c)) == 0) {
         return false;
     }
-    return !lists_targets || (body_is_clear(r) && target_allowed(scope, c, r));
+    return !lists_targets || target_allowed(scope, c, r);
 }

@@ -2,9 +2,10 @@
 /* What a key may do: read-only, lists of controllers, GUIDs, KNX group prefixes, and the client
  * addresses it may be used from. Pure: no I/O, no database.
  *
- * When in doubt, refuse: a repeated `guid`, `group` (or any parameter that decides something), an
- * undecodable escape, a parameter that stands both in the query and in the body, an unknown
- * controller or a body that is no form are refused under any scope that would have to read them.
+ * When in doubt, refuse. Under any rule but CIDRs: an unknown controller, a body that is no form in
+ * UTF-8, or a compressed one. Under lists of GUIDs or groups also: a repeated `guid` or `group`, or
+ * one that stands both in the query and in the body, an undecodable escape, a name or value that
+ * holds anything beyond plain ASCII, and what a second decoding or another separator would split.
  */
 #ifndef RELAY_STORE_SCOPE_H
 #define RELAY_STORE_SCOPE_H
@@ -28,7 +29,8 @@ struct scope_request {
     struct span controller; /* behind /api/V1/ */
     struct span query;      /* raw */
     bool is_post;
-    struct span content_type; /* empty = none */
+    struct span content_type; /* empty = none, or more than one */
+    bool is_encoded;          /* it has a Content-Encoding */
     struct span body;
     const struct sockaddr *client;
 };

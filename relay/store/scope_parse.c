@@ -8,9 +8,15 @@
 #include "proto/http/controller.h"
 #include "relay/store/scope_rules.h"
 
-static bool plain_char(char c)
+bool scope_is_plain_char(char c)
 {
-    return c > 0x20 && c < 0x7f && strchr("%+&;#\"\\", c) == NULL;
+    return c > 0x20 && c < 0x7f && strchr("%+&;?#\"\\", c) == NULL;
+}
+
+bool scope_is_name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
 }
 
 static int add_controller(struct scope *s, struct span item, struct error_text *e)
@@ -32,9 +38,9 @@ static int add_guid(struct scope *s, struct span item, struct error_text *e)
                          SCOPE_WORD_BYTES - 1);
     }
     for (size_t i = 0; i < item.len; i++) {
-        if (!plain_char(item.p[i])) {
+        if (!scope_is_plain_char(item.p[i])) {
             return error_set(e, ERROR_SYNTAX,
-                             "scope: a GUID may hold no blanks, nor any of %% + & ; # \" \\");
+                             "scope: a GUID may hold no blanks, nor any of %% + & ; ? # \" \\");
         }
     }
     char *copy = malloc(item.len + 1);

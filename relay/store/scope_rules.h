@@ -35,6 +35,13 @@ struct scope {
     size_t n_cidrs;
 };
 
+/* What a GUID or another value may hold: printable ASCII that means nothing in a query, nor after
+ * it was decoded once more. */
+bool scope_is_plain_char(char c);
+
+/* What the name of a parameter may hold. */
+bool scope_is_name_char(char c);
+
 /* "1/2/3" alone: other notations of the same address are refused, for we do not know what the
  * building's server makes of them. 0 or ERROR_SYNTAX. */
 int scope_parse_group(struct span text, uint16_t *address);

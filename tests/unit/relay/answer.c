@@ -241,11 +241,12 @@ static void test_answer_over_a_limit_tells_when_to_retry_and_what_the_limit_is(v
     (void)state;
     details.retry_after_s = 2;
     details.reset_s = 15;
+    details.policy = ANSWER_POLICY_COMMANDS;
     details.rate = (struct bucket_rate){.per_s = 3, .burst = 40};
     const char *answer = format(ANSWER_RATE_LIMITED);
     ASSERT_HAS(answer, "Retry-After: 2");
-    ASSERT_HAS(answer, "RateLimit-Policy: \"default\";q=40;w=14");
-    ASSERT_HAS(answer, "RateLimit: \"default\";r=0;t=15");
+    ASSERT_HAS(answer, "RateLimit-Policy: \"commands\";q=40;w=14");
+    ASSERT_HAS(answer, "RateLimit: \"commands\";r=0;t=15");
 }
 
 static void test_answer_limits_fit_with_the_largest_numbers(void **state)
@@ -253,11 +254,12 @@ static void test_answer_limits_fit_with_the_largest_numbers(void **state)
     (void)state;
     details.retry_after_s = UINT32_MAX;
     details.reset_s = UINT32_MAX;
+    details.policy = ANSWER_POLICY_COMMANDS;
     details.rate = (struct bucket_rate){.per_s = 1, .burst = UINT32_MAX};
     const char *answer = format(ANSWER_RATE_LIMITED);
     ASSERT_HAS(answer, "Retry-After: 4294967295");
-    ASSERT_HAS(answer, "RateLimit-Policy: \"default\";q=4294967295;w=4294967295");
-    ASSERT_HAS(answer, "RateLimit: \"default\";r=0;t=4294967295");
+    ASSERT_HAS(answer, "RateLimit-Policy: \"commands\";q=4294967295;w=4294967295");
+    ASSERT_HAS(answer, "RateLimit: \"commands\";r=0;t=4294967295");
 }
 
 static void test_answer_advises_a_retry_only_where_told(void **state)

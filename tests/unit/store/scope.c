@@ -72,6 +72,7 @@ static void bad_scopes_are_refused_with_a_sentence(void **state)
         "{\"guids\":[\"a%41\"]}",
         "{\"guids\":[\"a\\u0000b\"]}",
         "{\"guids\":[\"a&b\"]}",
+        "{\"guids\":[\"a?b\"]}",
         "{\"groups\":[\"*\"]}",
         "{\"groups\":[\"1/2\"]}",
         "{\"groups\":[\"1/2/256\"]}",
@@ -174,6 +175,8 @@ static void only_listed_controllers_are_allowed(void **state)
     assert_false(allows_get(scope, "powerstatus?guid=a"));
     assert_false(allows_get(scope, "POWER?guid=a"));
     assert_false(allows_get(scope, "system/sendKNXbyte?group=1/2/3&value=1"));
+    assert_true(allows_post(scope, "power", FORM, "guid=a&cmd=1"));
+    assert_false(allows_post(scope, "power?guid=a&cmd=1", "application/json", "{}"));
     scope_free(scope);
     scope = parse("{\"controllers\":[\"power\",\"powerstatus\"],\"read_only\":true}");
     assert_false(allows_get(scope, "power?guid=a&cmd=1"));
@@ -190,6 +193,7 @@ static void only_listed_devices_are_allowed_however_they_are_written(void **stat
         "power?&&guid=ab&&cmd=1",
         "power?guid=%61b",
         "power?%67uid=ab",
+        "power?guid=ab&x=a+b%20c&value=-1.5",
         "powerstatus?guid=ab",
         "system/serverStatus",
     };
@@ -226,6 +230,24 @@ static void only_listed_devices_are_allowed_however_they_are_written(void **stat
         "power?guid=ab;guid=b",
         "power?cmd=1;guid=b&guid=ab",
         "power?a;guid=b&guid=ab",
+        "power?guid=ab&x=1;guid=b",
+        /* A server that decodes before it splits, or splits at the last "?", finds another. */
+        "power?guid=ab&x=%26guid=b",
+        "power?guid=ab&x%26guid=b",
+        "power?x%26guid%3Db&guid=ab",
+        "power?guid=ab&x=%3Bguid=b",
+        "power?guid=ab&x=1%2526guid=b",
+        "power?guid=ab%26guid%3Db",
+        "power?x=1?guid=b&guid=ab",
+        "power?x?guid=b&guid=ab",
+        "power?guid=ab&x=%23&y",
+        "power?guid=ab&x=%00",
+        "power?guid=ab&x=%0D%0A",
+        /* Letters that some take for others, and a word that says how to read. */
+        "power?guid=ab&gu%C4%B1d=b",
+        "power?guid=ab&%EF%BD%87uid=b",
+        "power?guid=ab&x=%EF%BC%86guid=b",
+        "power?guid=ab&_charset_=utf-16",
         /* Names that cannot be read. */
         "power?%=1&guid=ab",
         "power?%g1=1&guid=ab",
@@ -271,6 +293,21 @@ static void forms_are_read_like_queries(void **state)
     assert_false(allows_post(scope, "power?guid=ab", "multipart/form-data; boundary=x", "x"));
     assert_false(allows_post(scope, "power", "application/x-www-form-urlencoded2", "guid=ab"));
     assert_false(allows_post(scope, "power", FORM ", text/plain", "guid=ab"));
+    /* In another charset the same bytes say something else. */
+    assert_true(allows_post(scope, "power", FORM ";charset=\"UTF-8\"", "guid=ab"));
+    assert_false(allows_post(scope, "power?guid=ab", FORM "; charset=ibm037", "\x87\xa4\x89\x84"));
+    assert_false(allows_post(scope, "power", FORM "; charset=utf-16", "guid=ab"));
+    assert_false(allows_post(scope, "power", FORM "; charset=utf-8; charset=utf-7", "guid=ab"));
+    assert_false(allows_post(scope, "power", FORM "; charset", "guid=ab"));
+    assert_false(allows_post(scope, "power", FORM ";", "guid=ab"));
+    assert_false(allows_post(scope, "power", FORM "; boundary=x", "guid=ab"));
+    /* Compressed: its parameters are not those that can be read here. */
+    const struct scope_request packed = {.controller = span_of("power"),
+                                         .is_post = true,
+                                         .content_type = span_of(FORM),
+                                         .is_encoded = true,
+                                         .body = span_of("guid=ab")};
+    assert_false(scope_allows(scope, &packed));
     /* A GET with a body. */
     const struct scope_request odd = {.controller = span_of("power"),
                                       .query = span_of("guid=ab"),
