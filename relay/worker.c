@@ -180,21 +180,12 @@ static void on_tunnel_down(struct worker *w, const struct link_message *m)
     }
 }
 
-/* A server that is disabled or gone loses its tunnel at once. */
 static void on_server(struct worker *w, const struct link_message *m)
 {
-    const struct directory_server *server = directory_find_server(w->reader, m->server);
-    tunnel_ref ref = registry_owner(&w->registry, m->server);
-    if (server == NULL && w->index == 0) {
+    if (w->index == 0 && directory_find_server(w->reader, m->server) == NULL) {
         board_forget(w->relay->board, m->server);
     }
-    if ((server != NULL && server->enabled) || ref == 0 || ref_worker(ref) != w->index) {
-        return;
-    }
-    struct tunnel *t = tunnel_find(w, ref);
-    if (t != NULL) {
-        tunnel_retire(t, HEAD_GOAWAY_DISABLED, true, 0);
-    }
+    tunnel_check_server(w, m->server);
 }
 
 static void on_control_reply(struct worker *w, const struct link_message *m)

@@ -248,8 +248,9 @@ enum control_status control_call(struct database *db, const struct directory_ser
     char who[WHO_BYTES] = "";
     struct call c = {db, server, public_url, {who, now.wall_s}, answer};
 
-    if (server == NULL) {
-        return refuse(&c, CONTROL_REFUSED, "the server was removed");
+    if (server == NULL || !server->enabled) {
+        /* Its tunnel is being closed. */
+        return refuse(&c, CONTROL_REFUSED, "the server was disabled or removed");
     }
     /* A server's own requests bucket has no other use. */
     if (!bucket_take(&server->live->requests, rate, now.monotonic_us, NULL)) {

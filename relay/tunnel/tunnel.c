@@ -16,6 +16,7 @@
 
 #include "proto/base/error.h"
 #include "proto/base/log.h"
+#include "proto/base/secret.h"
 #include "relay/front/exchange.h"
 #include "relay/tunnel/tunnel_internal.h"
 #include "relay/worker.h"
@@ -305,6 +306,7 @@ int tunnel_open(struct worker *w, struct conn *conn, const struct directory_serv
     t->is_counted = counted != NULL;
     t->counted = counted != NULL ? *counted : t->counted;
     memcpy(t->serial, server->serial, sizeof(t->serial));
+    memcpy(t->token_hash, server->token_hash, sizeof(t->token_hash));
     (void)span_copy(span_of(address), t->address, sizeof(t->address));
     list_init(&t->dirty_node);
     wheel_timer_init(&t->tick, on_tick);
@@ -403,6 +405,35 @@ void tunnel_replace(struct tunnel *t)
     t->state =
         t->state == TUNNEL_UP ? TUNNEL_RETIRING : t->state; /* not in the registry any more */
     tunnel_retire(t, HEAD_GOAWAY_REPLACED, false, TUNNEL_REPLACED_MS);
+}
+
+const char *tunnel_objection(const struct tunnel *t, enum head_goaway *goaway)
+{
+    const struct directory_server *server = directory_find_server(t->worker->reader, t->server);
+    *goaway = HEAD_GOAWAY_DISABLED;
+    if (server == NULL || !server->enabled) {
+        return "server disabled";
+    }
+    *goaway = HEAD_GOAWAY_SHUTDOWN; /* it comes back, and is told that its token is wrong */
+    bool same = secret_equal(server->token_hash, t->token_hash, sizeof(t->token_hash));
+    return same ? NULL : "token renewed";
+}
+
+void tunnel_check_server(struct worker *w, int64_t server)
+{
+    /* All of them, for one that is being replaced or has not said HELLO is in no registry. */
+    struct list *node = w->tunnels.next;
+    while (node != &w->tunnels) {
+        struct tunnel *t = tunnel_of(node);
+        node = node->next;
+        enum head_goaway goaway = HEAD_GOAWAY_DISABLED;
+        const char *objection = t->server == server ? tunnel_objection(t, &goaway) : NULL;
+        if (objection != NULL && t->state != TUNNEL_ENDED) {
+            log_event(LOG_LEVEL_INFO, "tunnel is ended", log_text("serial", t->serial),
+                      log_uint("tunnel", t->number), log_text("reason", objection));
+            tunnel_retire(t, goaway, true, 0);
+        }
+    }
 }
 
 void tunnel_kill(struct tunnel *t)

@@ -87,11 +87,12 @@ static void on_ready(void *user, const struct mux_peer *peer)
 {
     struct tunnel *t = user;
     struct worker *w = t->worker;
-    const struct directory_server *server = directory_find_server(w->reader, t->server);
+    enum head_goaway goaway = HEAD_GOAWAY_DISABLED;
+    const char *objection = tunnel_objection(t, &goaway);
     tunnel_ref old = 0;
-    if (server == NULL || !server->enabled) {
-        mux_goaway(t->mux, HEAD_GOAWAY_DISABLED, 0);
-        tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "server disabled");
+    if (objection != NULL) {
+        mux_goaway(t->mux, goaway, 0);
+        tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, objection);
         return;
     }
     if (w->draining || !registry_up(&w->registry, t->server, t->ref, worker_now_ms(w), &old)) {

@@ -52,6 +52,7 @@ struct tunnel {
     struct probe probe;
     struct peer_address counted; /* whom the connection counts for */
     bool is_counted;
+    uint8_t token_hash[DIRECTORY_HASH_BYTES]; /* of the token it was opened with */
     char serial[DIRECTORY_SERIAL_BYTES];
     char address[TUNNEL_ADDRESS_BYTES];
     char software[64];
@@ -71,6 +72,9 @@ static inline exchange_ref tunnel_ref_of(void *stream_user)
 }
 
 _Static_assert(sizeof(void *) >= sizeof(exchange_ref), "the relay needs 64-bit pointers");
+
+/* NULL if the tunnel may stand; else why not, with what its agent is to be told in `goaway`. */
+const char *tunnel_objection(const struct tunnel *t, enum head_goaway *goaway);
 
 /* It has something to send. */
 void tunnel_mark_dirty(struct tunnel *t);

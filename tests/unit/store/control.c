@@ -25,8 +25,11 @@ static void init(struct fixture *f)
     scratch_add_server(&f->scratch, "TNX-1");
     scratch_add_server(&f->scratch, "TNX-2");
     assert_int_equal(servers_find(f->scratch.db, "TNX-1", SCRATCH_NOW, &server, &f->scratch.e), 0);
-    f->server = (struct directory_server){
-        .id = server.id, .serial = "TNX-1", .may_enable_keys = true, .live = &f->live};
+    f->server = (struct directory_server){.id = server.id,
+                                          .serial = "TNX-1",
+                                          .enabled = true,
+                                          .may_enable_keys = true,
+                                          .live = &f->live};
     buffer_init(&f->answer, CONTROL_ANSWER_BYTES);
 }
 
@@ -95,6 +98,18 @@ static void operator_may_forbid_it(void **state)
     /* Taking away is always allowed. */
     (void)scratch_add_key(&f.scratch, "TNX-1", NULL);
     assert_int_equal(call(&f, CONTROL_KEY_REVOKE, "{\"id\":\"k_1\"}"), CONTROL_DONE);
+    end(&f);
+}
+
+static void a_disabled_server_may_ask_for_nothing(void **state)
+{
+    struct fixture f;
+    (void)state;
+    init(&f);
+    f.server.enabled = false;
+    assert_int_equal(call(&f, CONTROL_KEY_ENABLE, "{}"), CONTROL_REFUSED);
+    assert_int_equal(call(&f, CONTROL_KEY_LIST, "{}"), CONTROL_REFUSED);
+    assert_int_equal(scratch_number(f.scratch.path, "SELECT count(*) FROM keys"), 0);
     end(&f);
 }
 
@@ -233,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(enabled_key_is_told_once_with_its_url),
         cmocka_unit_test(operator_may_forbid_it),
+        cmocka_unit_test(a_disabled_server_may_ask_for_nothing),
         cmocka_unit_test(bodies_are_checked),
         cmocka_unit_test(foreign_keys_cannot_be_touched_nor_seen),
         cmocka_unit_test(list_has_the_newest_keys_and_no_secret),
