@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/base/secret.h"
 #include "relay/admin/commands.h"
 #include "relay/exit_codes.h"
 #include "relay/serve.h"
@@ -35,6 +36,7 @@ static void print_usage(FILE *to)
 
 int main(int argc, char **argv)
 {
+    secret_harden_process(); /* the commands, too, have keys and tokens in memory */
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_CODE_CONFIG;

@@ -461,7 +461,6 @@ int serve_with(const char *config_path, struct relay_config *c)
     s->config_path = config_path;
     signals_hold(&s->signals, signal_numbers, sizeof(signal_numbers) / sizeof(signal_numbers[0]));
     replace_init(&s->replace);
-    secret_harden_process();
     (void)signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
     log_set_level((enum log_level)s->config.log_level);

@@ -12,14 +12,20 @@
 
 #define API_PREFIX_BYTES 8 /* "/api/V1/" */
 
-/* What follows /api/V1/: which controller was called. Parameters stay out of the log. */
+/* Longest controller that is logged: the longest known one has 25, a key has 32 and more. */
+#define CONTROLLER_BYTES_MAX 31
+
+/* What follows /api/V1/: which controller was called. Parameters stay out of the log, and so does a
+ * path that is longer than a controller's: somebody may have put a key into it. */
 static struct span controller_of(const struct session *s)
 {
-    if (s->forward_path.len <= API_PREFIX_BYTES) {
+    size_t len = s->forward_path.len;
+    if (len <= API_PREFIX_BYTES) {
         return (struct span){NULL, 0};
     }
-    return (struct span){s->forward_path.p + API_PREFIX_BYTES,
-                         s->forward_path.len - API_PREFIX_BYTES};
+    return len - API_PREFIX_BYTES > CONTROLLER_BYTES_MAX
+               ? span_of("?")
+               : (struct span){s->forward_path.p + API_PREFIX_BYTES, len - API_PREFIX_BYTES};
 }
 
 void access_log(struct session *s)
