@@ -4,9 +4,13 @@
  * too. */
 #include "relay/admin/commands.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <jansson.h>
 #include <limits.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +38,8 @@ static const char HELP[] =
     "  --database FILE      the database (default DIR/relay.db; without --dir\n"
     "                       " DATABASE_DEFAULT_PATH ")\n"
     "  --host NAME          name or address by which clients and agents reach this relay; may be\n"
-    "                       repeated, the first one goes into the URLs (default: this machine's)\n"
+    "                       repeated, the first one goes into the URLs and all into the\n"
+    "                       certificate (default: this machine's name and all its addresses)\n"
     "  --port PORT          port in the URLs, where it is not that of --listen\n"
     "  --listen ADDR:PORT   for HTTPS, clients and agents alike (default 0.0.0.0:443; repeatable)\n"
     "  --http-listen ADDR:PORT   for redirects to HTTPS (default 0.0.0.0:80; \"none\" for none)\n"
@@ -50,7 +55,10 @@ static const char HELP[] =
 static const char *const LOCAL_HOSTS[] = {"localhost", "127.0.0.1", "::1"};
 #define N_LOCAL_HOSTS (sizeof(LOCAL_HOSTS) / sizeof(LOCAL_HOSTS[0]))
 
-#define HOSTS_MAX (OPTIONS_VALUES_MAX + OPTIONS_WORDS_MAX + N_LOCAL_HOSTS)
+/* Addresses of this machine that the certificate takes; a host with more names the right ones. */
+#define ADDRESSES_MAX 16
+
+#define HOSTS_MAX (OPTIONS_VALUES_MAX + OPTIONS_WORDS_MAX + 1 + ADDRESSES_MAX + N_LOCAL_HOSTS)
 
 enum piece { DATABASE, CA, CA_KEY, SERVER, SERVER_KEY, CONF, N_PIECES };
 
@@ -72,6 +80,7 @@ struct init {
     const char *hosts[HOSTS_MAX];
     size_t n_hosts;
     char machine[HOST_NAME_MAX + 1];
+    char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
     char public_url[CONFIG_URL_BYTES];
     char paths[N_PIECES][FILE_PATH_BYTES];
     size_t n_made; /* pieces made so far, in their order */
@@ -100,13 +109,58 @@ static int add_host(struct init *i, const char *host, struct error_text *e)
     return 0;
 }
 
+/* The text of an address that others can reach this machine by; false for any else. Those of
+ * loopback and of one link only are of no use to them. */
+static bool format_address(const struct ifaddrs *interface, char text[INET6_ADDRSTRLEN])
+{
+    const struct sockaddr *address = interface->ifa_addr;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (address == NULL || (interface->ifa_flags & IFF_LOOPBACK) != 0) {
+        return false;
+    }
+    if (address->sa_family == AF_INET) {
+        memcpy(&v4, address, sizeof(v4));
+        return inet_ntop(AF_INET, &v4.sin_addr, text, INET6_ADDRSTRLEN) != NULL;
+    }
+    if (address->sa_family != AF_INET6) {
+        return false;
+    }
+    memcpy(&v6, address, sizeof(v6));
+    return !IN6_IS_ADDR_LINKLOCAL(&v6.sin6_addr) &&
+           inet_ntop(AF_INET6, &v6.sin6_addr, text, INET6_ADDRSTRLEN) != NULL;
+}
+
+/* On premises there may be no DNS: agents and clients come by address. */
+static int add_addresses(struct init *i, struct error_text *e)
+{
+    struct ifaddrs *all = NULL;
+    size_t n = 0;
+    int rc = 0;
+
+    if (getifaddrs(&all) != 0) {
+        return error_set(e, ERROR_INTERNAL, "cannot list this machine's addresses: %s (use --host)",
+                         strerror(errno));
+    }
+    for (const struct ifaddrs *a = all; a != NULL && n < ADDRESSES_MAX && rc == 0;
+         a = a->ifa_next) {
+        if (format_address(a, i->addresses[n])) {
+            rc = add_host(i, i->addresses[n++], e);
+        }
+    }
+    freeifaddrs(all);
+    return rc;
+}
+
 static int add_machine(struct init *i, struct error_text *e)
 {
     if (gethostname(i->machine, sizeof(i->machine)) != 0) {
         return error_set(e, ERROR_CONFIG, "this machine has no name: use --host");
     }
     i->machine[sizeof(i->machine) - 1] = '\0';
-    return add_host(i, i->machine, e);
+    int rc = add_host(i, i->machine, e);
+    return rc != 0 ? rc : add_addresses(i, e);
 }
 
 static int collect_hosts(struct init *i, const struct option_words *words, struct error_text *e)

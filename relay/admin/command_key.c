@@ -274,13 +274,15 @@ static int key_list(const struct arguments *a, struct console *o)
 
 static const struct verb {
     const char *name;
-    const char *object; /* what its argument is called; NULL = none needed */
+    const char *object;  /* what its argument is called; NULL = none needed */
+    const char *options; /* besides those that all have */
     int (*run)(const struct arguments *a, struct console *o);
 } VERBS[] = {
-    {"enable", "SERIAL", key_enable},
-    {"list", NULL, key_list},
-    {"rotate", "ID", key_rotate},
-    {"revoke", "ID", key_revoke},
+    {"enable", "SERIAL", "label rate burst expires read-only controllers guids groups cidrs",
+     key_enable},
+    {"list", NULL, "", key_list},
+    {"rotate", "ID", "overlap", key_rotate},
+    {"revoke", "ID", "", key_revoke},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -332,12 +334,17 @@ static int read_arguments(int argc, char **argv, struct arguments *a, const stru
         {"help", OPTION_FLAG, &a->help, 0, 0},
     };
     struct option_words words;
-    int rc = options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), &words, e);
+    const size_t n_rows = sizeof(rows) / sizeof(rows[0]);
+    int rc = options_parse(argc, argv, rows, n_rows, &words, e);
 
     if (rc != 0 || a->help) {
         return rc;
     }
-    return read_words(&words, a, verb, e);
+    rc = read_words(&words, a, verb, e);
+    if (rc != 0 || *verb == NULL) {
+        return rc;
+    }
+    return options_allow(rows, n_rows, &words, (*verb)->name, (*verb)->options, e);
 }
 
 int command_key(int argc, char **argv)

@@ -294,6 +294,10 @@ static int server_change(const struct arguments *a, struct console *o)
         .sets_building_keys = a->building_keys != NULL,
     };
 
+    if (change.name == NULL && !change.sets_rate && !change.sets_building_keys) {
+        (void)error_set(&e, ERROR_CONFIG, "server change: what is to be changed?");
+        return console_usage("server", &e);
+    }
     if (change.sets_building_keys) {
         change.may_enable_keys = strcmp(a->building_keys, "yes") == 0;
         if (!change.may_enable_keys && strcmp(a->building_keys, "no") != 0) {
@@ -323,12 +327,17 @@ static int server_remove(const struct arguments *a, struct console *o)
 static const struct verb {
     const char *name;
     bool takes_serial;
+    const char *options; /* besides those that all have */
     int (*run)(const struct arguments *a, struct console *o);
 } VERBS[] = {
-    {"add", true, server_add},       {"list", false, server_list},
-    {"show", true, server_show},     {"change", true, server_change},
-    {"token", true, server_token},   {"disable", true, server_disable},
-    {"enable", true, server_enable}, {"remove", true, server_remove},
+    {"add", true, "name out no-building-keys command-rate command-burst", server_add},
+    {"list", false, "", server_list},
+    {"show", true, "", server_show},
+    {"change", true, "name building-keys command-rate command-burst", server_change},
+    {"token", true, "out", server_token},
+    {"disable", true, "", server_disable},
+    {"enable", true, "", server_enable},
+    {"remove", true, "", server_remove},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -362,6 +371,14 @@ static int read_words(const struct option_words *words, struct arguments *a,
     return a->serial == NULL ? 0 : servers_check_serial(a->serial, e);
 }
 
+static int check_rate(const struct arguments *a, struct error_text *e)
+{
+    bool has_rate = a->command_rate != RATE_UNSET && a->command_rate != 0;
+    return a->command_burst != 0 && !has_rate
+               ? error_set(e, ERROR_CONFIG, "--command-burst needs a --command-rate")
+               : 0;
+}
+
 static int read_arguments(int argc, char **argv, struct arguments *a, const struct verb **verb,
                           struct error_text *e)
 {
@@ -377,12 +394,18 @@ static int read_arguments(int argc, char **argv, struct arguments *a, const stru
         {"help", OPTION_FLAG, &a->help, 0, 0},
     };
     struct option_words words;
-    int rc = options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), &words, e);
+    const size_t n_rows = sizeof(rows) / sizeof(rows[0]);
+    int rc = options_parse(argc, argv, rows, n_rows, &words, e);
 
     if (rc != 0 || a->help) {
         return rc;
     }
-    return read_words(&words, a, verb, e);
+    rc = read_words(&words, a, verb, e);
+    if (rc != 0 || *verb == NULL) {
+        return rc;
+    }
+    rc = options_allow(rows, n_rows, &words, (*verb)->name, (*verb)->options, e);
+    return rc != 0 ? rc : check_rate(a, e);
 }
 
 int command_server(int argc, char **argv)

@@ -112,6 +112,7 @@ int options_parse(int argc, char **argv, const struct option_row *rows, size_t n
             size_t i = (size_t)(found - ROW_BASE);
             rc = store_value(&rows[i], optarg, seen[i], e);
             seen[i] = true;
+            words->given |= UINT32_C(1) << i;
         } else {
             rc = complain(argv, argc, found == ':', e);
         }
@@ -120,4 +121,28 @@ int options_parse(int argc, char **argv, const struct option_row *rows, size_t n
         rc = keep_word(words, argv[optind], e);
     }
     return rc;
+}
+
+static bool is_listed(struct span list, const char *name)
+{
+    while (list.p != NULL) {
+        if (span_equal(span_cut(&list, ' '), span_of(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int options_allow(const struct option_row *rows, size_t n_rows, const struct option_words *words,
+                  const char *verb, const char *allowed, struct error_text *e)
+{
+    static const char ALWAYS[] = "config json help";
+
+    for (size_t i = 0; i < n_rows; i++) {
+        if ((words->given & UINT32_C(1) << i) != 0 && !is_listed(span_of(ALWAYS), rows[i].name) &&
+            !is_listed(span_of(allowed), rows[i].name)) {
+            return error_set(e, ERROR_CONFIG, "%s takes no --%s", verb, rows[i].name);
+        }
+    }
+    return 0;
 }

@@ -39,6 +39,7 @@ struct option_row {
 struct option_words {
     const char *words[OPTIONS_WORDS_MAX];
     size_t n_words;
+    uint32_t given; /* a bit for each row whose option was there */
 };
 
 /* Reads argv[1] and what follows; options and words may be mixed. "-h" is "--help" where there is
@@ -46,5 +47,11 @@ struct option_words {
  * ERROR_CONFIG with a sentence. */
 int options_parse(int argc, char **argv, const struct option_row *rows, size_t n_rows,
                   struct option_words *words, struct error_text *e);
+
+/* Refuses an option of another verb of the same command: silence would let people believe that it
+ * had an effect. `allowed` are names separated by blanks; config, json and help always are.
+ * `verb` is for the sentence. 0, or ERROR_CONFIG. */
+int options_allow(const struct option_row *rows, size_t n_rows, const struct option_words *words,
+                  const char *verb, const char *allowed, struct error_text *e);
 
 #endif

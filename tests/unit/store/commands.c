@@ -203,6 +203,13 @@ static void backup_makes_a_new_file_only(void **state)
     assert_int_equal(shell_mode(&f, "copy.db"), 0600);
     shell_must_fail(&f, line, 1, "exists");
     shell_must_fail(&f, "backup", 2, "which FILE");
+    shell_must(&f, "audit --what backup --json");
+    json = shell_json(&f);
+    assert_int_equal(json_array_size(json), 2);
+    assert_true(json_is_true(json_object_get(json_array_get(json, 0), "refused")));
+    assert_true(json_is_false(json_object_get(json_array_get(json, 1), "refused")));
+    assert_contains(shell_member(json_array_get(json, 1), "object"), "/copy.db");
+    json_decref(json);
     shell_close(&f);
 }
 
@@ -257,6 +264,36 @@ static void output_that_is_lost_is_told(void **state)
     shell_close(&f);
 }
 
+static void options_of_another_verb_are_refused(void **state)
+{
+    static const char *const LINES[][2] = {
+        {"key rotate k_1 --expires 30d", "rotate takes no --expires"},
+        {"key rotate k_1 --read-only", "rotate takes no --read-only"},
+        {"key enable TNX-1 --overlap 1h", "enable takes no --overlap"},
+        {"key list --label x", "list takes no --label"},
+        {"key revoke k_1 --overlap 1h", "revoke takes no --overlap"},
+        {"server change TNX-1 --no-building-keys", "change takes no --no-building-keys"},
+        {"server add TNX-2 --building-keys no", "add takes no --building-keys"},
+        {"server disable TNX-1 --command-rate 1", "disable takes no --command-rate"},
+        {"server change TNX-1 --command-burst 5", "--command-burst needs a --command-rate"},
+        {"server add TNX-2 --command-burst 5", "--command-burst needs a --command-rate"},
+        {"server change TNX-1", "what is to be changed"},
+    };
+    struct shell f;
+    (void)state;
+    shell_init(&f);
+    shell_must(&f, "server add TNX-1");
+    shell_must(&f, "key enable TNX-1");
+    for (size_t i = 0; i < sizeof(LINES) / sizeof(LINES[0]); i++) {
+        shell_must_fail(&f, LINES[i][0], 2, LINES[i][1]);
+    }
+    shell_must(&f, "audit --json");
+    json_t *json = shell_json(&f);
+    assert_int_equal(json_array_size(json), 2);
+    json_decref(json);
+    shell_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +304,7 @@ int main(void)
         cmocka_unit_test(bad_key_options_are_told),
         cmocka_unit_test(audit_tells_who_did_what),
         cmocka_unit_test(backup_makes_a_new_file_only),
+        cmocka_unit_test(options_of_another_verb_are_refused),
         cmocka_unit_test(bad_configurations_are_told_apart_from_failures),
         cmocka_unit_test(output_that_is_lost_is_told),
     };

@@ -2,6 +2,9 @@
 /* `init`: the files it makes, and those it leaves alone. */
 #include "tests/unit/store/shell.h"
 
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -70,6 +73,33 @@ static void certificates_name_all_hosts_and_verify(void **state)
     assert_true(X509_cmp_current_time(X509_get0_notBefore(server)) < 0);
     X509_free(server);
     X509_free(ca);
+    shell_close(&f);
+}
+
+static void without_a_host_it_is_the_machine_with_all_its_addresses(void **state)
+{
+    struct shell f;
+    struct ifaddrs *all = NULL;
+    char line[256];
+    char text[INET_ADDRSTRLEN];
+    (void)state;
+    shell_init(&f);
+    (void)snprintf(f.dir, sizeof(f.dir), "%s/other", f.folder);
+    (void)snprintf(line, sizeof(line), "init --dir %s", f.dir);
+    assert_int_equal(shell_run(&f, line), 0);
+    X509 *server = read_certificate(&f, "cert.pem");
+    assert_int_equal(X509_check_ip_asc(server, "127.0.0.1", 0), 1);
+    assert_int_equal(getifaddrs(&all), 0);
+    for (const struct ifaddrs *a = all; a != NULL; a = a->ifa_next) {
+        struct sockaddr_in v4;
+        if (a->ifa_addr != NULL && a->ifa_addr->sa_family == AF_INET) {
+            memcpy(&v4, a->ifa_addr, sizeof(v4));
+            assert_non_null(inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text)));
+            assert_int_equal(X509_check_ip_asc(server, text, 0), 1);
+        }
+    }
+    freeifaddrs(all);
+    X509_free(server);
     shell_close(&f);
 }
 
@@ -168,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(init_makes_a_set_up_that_the_relay_takes),
         cmocka_unit_test(certificates_name_all_hosts_and_verify),
+        cmocka_unit_test(without_a_host_it_is_the_machine_with_all_its_addresses),
         cmocka_unit_test(init_overwrites_nothing_and_leaves_nothing_half_made),
         cmocka_unit_test(init_checks_its_options),
         cmocka_unit_test(public_url_has_the_port_that_is_listened_on),
