@@ -15,6 +15,7 @@
 #include "proto/base/log.h"
 #include "relay/front/listener.h"
 #include "relay/front/session.h"
+#include "relay/replace.h"
 #include "relay/worker.h"
 
 static void set_port(struct sockaddr_storage *address, const struct sockaddr_storage *bound)
@@ -24,6 +25,16 @@ static void set_port(struct sockaddr_storage *address, const struct sockaddr_sto
             ((const struct sockaddr_in6 *)bound)->sin6_port;
     } else {
         ((struct sockaddr_in *)address)->sin_port = ((const struct sockaddr_in *)bound)->sin_port;
+    }
+}
+
+/* Two relays that share a port by mistake would each get half of the calls, and one of them all
+ * agents. It is no error: that is how one takes over from the other. */
+static void warn_if_taken(const struct addrinfo *info, const char *text)
+{
+    if (!replace_expected() && listener_is_taken(info->ai_addr, info->ai_addrlen)) {
+        log_event(LOG_LEVEL_WARN, "another relay listens here too, and must be stopped",
+                  log_text("on", text));
     }
 }
 
@@ -75,6 +86,9 @@ static int open_one(struct relay *relay, enum listener_kind kind, const char *te
     unsigned n = kind == LISTENER_ADMIN ? 1 : relay->n_workers;
     int err = 0;
     for (const struct addrinfo *i = found; i != NULL && err == 0; i = i->ai_next) {
+        if (port != 0) {
+            warn_if_taken(i, text);
+        }
         err = open_for_workers(relay, kind, n, i, e);
     }
     freeaddrinfo(found);

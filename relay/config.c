@@ -61,8 +61,9 @@ static const struct conf_key KEYS[] = {
     NUMBER("limits", "set_burst", set_burst, 1, RATE_MAX, "10"),
     NUMBER("limits", "refused_rate", refused_rate, 0, RATE_MAX, "1"),
     NUMBER("limits", "refused_burst", refused_burst, 1, RATE_MAX, "30"),
-    NUMBER("limits", "connections", connections, 1, 10000000, "10000"),
-    NUMBER("limits", "connections_per_address", connections_per_address, 1, 10000000, "1000"),
+    NUMBER("limits", "connections", connections, 1, CONFIG_CONNECTIONS_MAX, "10000"),
+    NUMBER("limits", "connections_per_address", connections_per_address, 1, CONFIG_CONNECTIONS_MAX,
+           "1000"),
     /* No more than stream windows fit into a tunnel's (PROTOCOL.md). */
     NUMBER("limits", "in_flight_per_server", in_flight_per_server, 1, 4096, "512"),
     NUMBER("limits", "parked", parked, 0, 1000000, "1000"),

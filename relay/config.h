@@ -19,6 +19,9 @@
 /* Longest public_url, with NUL: "https://", a host, ":65535". */
 #define CONFIG_URL_BYTES 300
 
+/* Most that [limits] may allow. */
+#define CONFIG_CONNECTIONS_MAX 10000000
+
 /* How a proxy in front says who its client is. */
 enum config_proxy {
     CONFIG_PROXY_NONE,     /* it does not; the peer is the client */

@@ -76,11 +76,23 @@ int replace_start(struct replace *r, uv_loop_t *loop, const char *config_path, s
     return 0;
 }
 
-void replace_finish(void)
+/* 0 if there is none. */
+static long old_pid(void)
 {
     const char *text = getenv(ENVIRONMENT_NAME);
     long pid = text != NULL ? strtol(text, NULL, 10) : 0;
-    if (pid <= 1 || pid != (long)getppid()) {
+    return pid > 1 && pid == (long)getppid() ? pid : 0;
+}
+
+bool replace_expected(void)
+{
+    return old_pid() != 0;
+}
+
+void replace_finish(void)
+{
+    long pid = old_pid();
+    if (pid == 0) {
         return;
     }
     (void)unsetenv(ENVIRONMENT_NAME);

@@ -29,6 +29,9 @@ void replace_init(struct replace *r);
 int replace_start(struct replace *r, uv_loop_t *loop, const char *config_path,
                   struct error_text *e);
 
+/* In the new process: is there an old one? */
+bool replace_expected(void);
+
 /* In the new process, when it serves: tells systemd who it is, and the old process to drain. Does
  * nothing if there is no old one. */
 void replace_finish(void);

@@ -35,6 +35,8 @@
 #define STUCK_MS 5000
 /* Without memory for a message the end is tried again so much later. */
 #define STOP_RETRY_MS 100
+/* Beside connections: listeners, loops, database. */
+#define DESCRIPTORS_OWN 64
 /* Upper bound of the default number of workers (docs/decisions.md: measured). */
 #define WORKERS_DEFAULT_MAX 4
 
@@ -134,9 +136,11 @@ static void reload(struct serve *s)
     struct relay_config new;
     struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
     struct error_text e;
+    uint64_t stamp = 0;
     (void)notify_sendf("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_now_us());
     int err = relay_config_read(s->config_path, &new, &e);
     if (err == 0) {
+        stamp = certificates_stamp(&new); /* before reading: what changes meanwhile is looked at */
         err = certificates_load(&new, s->ticket_key, s->relay.n_workers, tls, &e);
         if (err < 0) {
             relay_config_free(&new);
@@ -157,7 +161,7 @@ static void reload(struct serve *s)
     certificates_hand_over(&s->relay, tls);
     relay_config_free(&s->config);
     s->config = new;
-    s->certificates_stamp = certificates_stamp(&s->config);
+    s->certificates_stamp = stamp;
     log_event(LOG_LEVEL_INFO, "configuration reloaded", log_text("file", s->config_path));
     (void)notify_send("READY=1");
 }
@@ -295,12 +299,20 @@ static void on_server_changed(void *user, int64_t server)
     }
 }
 
-static void raise_descriptor_limit(void)
+static void raise_descriptor_limit(uint32_t connections)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    rlim_t wanted = (rlim_t)connections + DESCRIPTORS_OWN;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur < wanted) {
+        log_event(LOG_LEVEL_WARN, "file descriptors run out before [limits] connections is reached",
+                  log_uint("limit", limit.rlim_cur), log_uint("wanted", wanted));
     }
 }
 
@@ -318,6 +330,7 @@ static int open_workers(struct serve *s, struct error_text *e)
         }
     }
     struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
+    s->certificates_stamp = certificates_stamp(&s->config);
     int err = certificates_load(&s->config, s->ticket_key, relay->n_workers, tls, e);
     for (unsigned i = 0; i < relay->n_workers && err == 0; i++) {
         relay->workers[i].tls = tls[i];
@@ -361,7 +374,7 @@ static int open_relay(struct serve *s, struct error_text *e)
         RAND_bytes(s->ticket_key, sizeof(s->ticket_key)) != 1) {
         return error_set(e, ERROR_INTERNAL, "no randomness");
     }
-    relay->peers = peers_new(s->config.connections);
+    relay->peers = peers_new(CONFIG_CONNECTIONS_MAX);
     relay->board = board_new();
     if (relay->peers == NULL || relay->board == NULL) {
         return error_set(e, ERROR_NOMEM, "out of memory");
@@ -431,7 +444,6 @@ static int run(struct serve *s)
         err = start(s, &e);
     }
     if (err == 0) {
-        s->certificates_stamp = certificates_stamp(&s->config);
         log_event(LOG_LEVEL_INFO, "ready", log_uint("workers", s->relay.n_workers),
                   log_text("public_url", s->config.public_url));
         (void)notify_send("READY=1");
@@ -462,9 +474,9 @@ int serve_with(const char *config_path, struct relay_config *c)
     signals_hold(&s->signals, signal_numbers, sizeof(signal_numbers) / sizeof(signal_numbers[0]));
     replace_init(&s->replace);
     (void)signal(SIGPIPE, SIG_IGN);
-    raise_descriptor_limit();
     log_set_level((enum log_level)s->config.log_level);
     log_set_format((enum log_format)s->config.log_format);
+    raise_descriptor_limit(s->config.connections);
     int code = run(s);
     relay_config_free(&s->config);
     free(s);

@@ -21,6 +21,7 @@ void request_init(struct request *r)
     r->n_fields = 0;
     buffer_init(&r->head, REQUEST_LINE_BYTES_MAX + REQUEST_HEAD_BYTES_MAX + 8);
     buffer_init(&r->body, REQUEST_BODY_BYTES_MAX);
+    r->authority = (struct span){NULL, 0};
     r->line_start = 0;
     r->fields_start = 0;
     r->n_empty_lines = 0;

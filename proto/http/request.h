@@ -18,6 +18,7 @@
 #define REQUEST_LINE_BYTES_MAX 8192
 #define REQUEST_HEAD_BYTES_MAX 16384 /* all header fields, without the request line */
 #define REQUEST_FIELDS_MAX     100
+#define REQUEST_NAME_BYTES_MAX 255 /* of one header field */
 #define REQUEST_BODY_BYTES_MAX 65536
 /* Empty lines before a request line that are skipped (RFC 9112 2.2). */
 #define REQUEST_EMPTY_LINES_MAX 2
@@ -71,6 +72,7 @@ struct request {
     struct buffer body; /* decoded, at most REQUEST_BODY_BYTES_MAX */
 
     /* private */
+    struct span authority; /* of an absolute form; p == NULL: the target was none */
     struct buffer head;
     size_t line_start;   /* of the line being read, in head */
     size_t fields_start; /* first byte behind the request line */

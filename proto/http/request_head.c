@@ -5,7 +5,10 @@
  * llhttp, which is fed "GET" in the place of any other method so that neither CONNECT's nor a
  * made-up method's own rules apply. What llhttp 8.1 accepts although it should not is refused
  * afterwards: empty names, zero or several Host, a Transfer-Encoding that is not exactly one
- * `chunked`, a Content-Length that is not plain digits or comes twice, both together. */
+ * `chunked`, a Content-Length that is not plain digits or comes twice, both together.
+ *
+ * Where HAProxy and nginx are stricter than the RFCs ask for, so are we;
+ * tests/conformance/http/peers.py compares. */
 #include "proto/http/request_head.h"
 
 #include <llhttp.h>
@@ -43,8 +46,21 @@ static bool target_bytes_ok(struct span target)
     return target.len > 0;
 }
 
-/* Strips "http://host" off an absolute form (RFC 9112 3.2.2). False if there is no sound one. */
-static bool strip_absolute(struct span *target)
+/* Of the letters that all methods in use are made of (nginx takes no others either). */
+static bool method_name_ok(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.p[i];
+        if ((c < 'A' || c > 'Z') && c != '-' && c != '_') {
+            return false;
+        }
+    }
+    return name.len > 0;
+}
+
+/* Takes "http://authority" off an absolute form (RFC 9112 3.2.2). False if there is no sound one.
+ */
+static bool strip_absolute(struct span *target, struct span *authority)
 {
     static const char *const schemes[] = {"http://", "https://"};
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
@@ -58,6 +74,7 @@ static bool strip_absolute(struct span *target)
         if (!field_host_ok((struct span){rest.p, path}) || path == rest.len) {
             return false;
         }
+        *authority = (struct span){rest.p, path};
         *target = (struct span){rest.p + path, rest.len - path};
         return true;
     }
@@ -67,7 +84,8 @@ static bool strip_absolute(struct span *target)
 static void judge_target(struct request *r, struct span target)
 {
     bool absolute = target.len > 0 && target.p[0] != '/';
-    if (!target_bytes_ok(target) || (absolute && !strip_absolute(&target))) {
+    r->authority = (struct span){NULL, 0};
+    if (!target_bytes_ok(target) || (absolute && !strip_absolute(&target, &r->authority))) {
         request_refuse(r, REQUEST_BAD, "malformed request target");
         return;
     }
@@ -100,8 +118,14 @@ static void judge_line(struct request *r)
     struct span rest = line;
     struct span method = span_cut(&rest, ' ');
     struct span target = span_cut(&rest, ' ');
-    if (!field_is_token(method) || rest.p == NULL) {
+    if (!method_name_ok(method) || rest.p == NULL) {
         request_refuse(r, REQUEST_BAD, "malformed request line");
+        return;
+    }
+    if (span_equal(method, span_of("CONNECT"))) {
+        /* To an authority it is for proxies, and to a path it is malformed (RFC 9110 9.3.6). What
+         * follows may have been meant for a tunnel: it must not be read as requests. */
+        request_refuse(r, REQUEST_BAD, "CONNECT");
         return;
     }
     r->method_name = method;
@@ -212,6 +236,10 @@ static void check_names_and_values(struct request *r)
             request_refuse(r, REQUEST_BAD, "malformed header field");
             return;
         }
+        if (r->fields[i].name.len > REQUEST_NAME_BYTES_MAX) {
+            request_refuse(r, REQUEST_HEAD_TOO_LARGE, "header field name too long");
+            return;
+        }
     }
 }
 
@@ -238,8 +266,11 @@ static bool has_tab(const struct request *r, struct span value)
 static void judge_host(struct request *r)
 {
     struct span host = {NULL, 0};
-    if (count_field(r, "Host", &host) != 1 || !field_host_ok(host)) {
+    if (count_field(r, "Host", &host) != 1 || !field_host_ok(host) || has_tab(r, host)) {
         request_refuse(r, REQUEST_BAD, "not exactly one valid Host");
+    } else if (r->authority.p != NULL && !span_equal_nocase(r->authority, host)) {
+        /* RFC 9112 3.2.2 lets the target win; whoever reads Host is told another one. */
+        request_refuse(r, REQUEST_BAD, "Host differs from the request target's");
     }
 }
 
@@ -295,6 +326,27 @@ static void judge_expect(struct request *r)
     r->expects_continue = r->minor == 1 && (r->is_chunked || r->body_left > 0);
 }
 
+static bool upgrade_lists_websocket(const struct request *r)
+{
+    for (size_t i = 0; i < r->n_fields; i++) {
+        if (span_equal_nocase(r->fields[i].name, span_of("Upgrade")) &&
+            field_connection_lists(r->fields[i].value, span_of("websocket"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Half a websocket handshake (RFC 6455 4.2.1) is a sign that somebody wants to be taken for
+ * something else, wherever it is sent. */
+static void judge_websocket(struct request *r, bool upgrade)
+{
+    struct span key = {NULL, 0};
+    if (upgrade && upgrade_lists_websocket(r) && count_field(r, "Sec-WebSocket-Key", &key) != 1) {
+        request_refuse(r, REQUEST_BAD, "websocket handshake without key");
+    }
+}
+
 static void judge_connection(struct request *r)
 {
     bool close = false;
@@ -311,6 +363,7 @@ static void judge_connection(struct request *r)
     r->keep_alive = !close && (r->minor == 1 || keep);
     r->wants_websocket =
         upgrade && span_equal_nocase(request_field(r, "Upgrade"), span_of("websocket"));
+    judge_websocket(r, upgrade);
 }
 
 static bool id_byte_ok(char c)

@@ -82,7 +82,8 @@ bool head_check_name(struct span name)
 bool head_check_value(struct span value)
 {
     for (size_t i = 0; i < value.len; i++) {
-        if (value.p[i] == '\r' || value.p[i] == '\n' || value.p[i] == '\0') {
+        unsigned char c = (unsigned char)value.p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
             return false;
         }
     }

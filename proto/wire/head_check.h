@@ -17,7 +17,7 @@ bool head_check_visible(struct span text);
 /* A non-empty token of RFC 9110 section 5.6.2. */
 bool head_check_name(struct span name);
 
-/* Free of CR, LF and NUL. */
+/* Free of controls but the tab. */
 bool head_check_value(struct span value);
 
 #endif

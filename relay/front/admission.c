@@ -142,7 +142,11 @@ bool admission_admit(struct session *s)
         return answer(s, ANSWER_NO_SUCH_PATH);
     }
     s->forward_path = rest;
-    return r->method != REQUEST_OTHER || answer(s, ANSWER_METHOD_NOT_ALLOWED);
+    if (r->method == REQUEST_OTHER) {
+        s->close_after = true; /* what its content means is not known to us */
+        return answer(s, ANSWER_METHOD_NOT_ALLOWED);
+    }
+    return true;
 }
 
 /* The key may have been changed while the body came. */

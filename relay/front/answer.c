@@ -141,7 +141,10 @@ static size_t format_limits(char *text, size_t cap, enum answer_reason reason,
     if (reason == ANSWER_METHOD_NOT_ALLOWED) {
         len = snprintf(text, cap, "Allow: GET, HEAD, POST\r\n");
     } else if (reason == ANSWER_UPGRADE_REQUIRED) {
-        len = snprintf(text, cap, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+        /* A sender of Upgrade must name it in Connection (RFC 9110 7.8). */
+        len = snprintf(text, cap,
+                       "Upgrade: websocket\r\nConnection: upgrade\r\n"
+                       "Sec-WebSocket-Version: 13\r\n");
     } else if (reason == ANSWER_RATE_LIMITED) {
         uint32_t window_s =
             d->rate.per_s > 0 ? (d->rate.burst + d->rate.per_s - 1) / d->rate.per_s : 1;
@@ -188,6 +191,20 @@ int answer_format(struct buffer *out, const struct answer_context *c, enum answe
 
 /* ---- a building's answers ---- */
 
+/* Orders to the web server that may stand in front of the relay: nginx would serve a file of its
+ * own for X-Accel-Redirect, Apache and lighttpd for X-Sendfile. */
+static bool is_order(struct span name)
+{
+    static const char *const orders[] = {"X-Accel-", "X-Sendfile", "X-Lighttpd-", "X-LiteSpeed-"};
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        struct span start = {name.p, strlen(orders[i])};
+        if (name.len >= start.len && span_equal_nocase(start, span_of(orders[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* All buildings share the relay's origin in a browser's eyes, and the relay speaks for the
  * connection: what would set state for the origin, or what the relay writes itself, is dropped. */
 static bool field_passes(struct span name)
@@ -202,7 +219,7 @@ static bool field_passes(struct span name)
         "Expect-CT",        "NEL",
         "Report-To",        "Server",
     };
-    if (field_is_hop_by_hop(name)) {
+    if (field_is_hop_by_hop(name) || is_order(name)) {
         return false;
     }
     for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {

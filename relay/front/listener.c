@@ -37,6 +37,21 @@ static int open_socket(const struct sockaddr *address, socklen_t len)
     return -1;
 }
 
+bool listener_is_taken(const struct sockaddr *address, socklen_t len)
+{
+    int on = 1;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return false;
+    }
+    bool taken = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+                 (address->sa_family != AF_INET6 ||
+                  setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
+                 bind(fd, address, len) < 0 && errno == EADDRINUSE;
+    close(fd);
+    return taken;
+}
+
 static void format_address(const struct sockaddr *address, char *text, size_t cap)
 {
     char host[INET6_ADDRSTRLEN] = "?";

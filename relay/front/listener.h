@@ -40,6 +40,10 @@ struct listener {
  * socket is returned. ERROR_IO with a sentence that names the address. */
 int listener_bind(const struct sockaddr *address, socklen_t len, int *fd, struct error_text *e);
 
+/* Does somebody listen there already? Who shares the port with us (SO_REUSEPORT) would not make
+ * listener_bind fail. */
+bool listener_is_taken(const struct sockaddr *address, socklen_t len);
+
 /* Starts accepting on the worker's loop; owns the socket from here on. 0, ERROR_NOMEM, ERROR_IO
  * (the socket is closed). Freed by listener_close. */
 int listener_start(struct worker *w, enum listener_kind kind, int fd);

@@ -2,7 +2,7 @@
 """A second, independent reader of HTTP/1 requests, as strict as the relay's front must be.
 
 Written from RFC 9110, RFC 9112 and the rules of tests/conformance/http/README.md (marked [S1] to
-[S30] there and here), never from the C. It is slow and plain on purpose: it sees all bytes of a
+[S29] there and here), never from the C. It is slow and plain on purpose: it sees all bytes of a
 connection at once and says which messages they are.
 
     for event in read(data): ...      Request | Refusal, at most one Refusal, and that last
@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 LINE_MAX = 8192  # request line without its CRLF [S7]
 HEAD_MAX = 16384  # all field lines with their CRLFs, without the request line and the empty line
 FIELDS_MAX = 100
+NAME_MAX = 255
 BODY_MAX = 65536
 CHUNK_LINE_MAX = 4096  # chunk size, extensions and CRLF
 TRAILER_MAX = 4096  # the whole trailer section with its empty line
@@ -30,7 +31,8 @@ U64_MAX = 2**64 - 1
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 TOKEN_RE = re.compile(TOKEN)
-LINE_RE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x22\x24-\x7e]+) HTTP/1\.([01])")
+METHOD = rb"[A-Z_-]+"  # [S4]
+LINE_RE = re.compile(rb"(" + METHOD + rb") ([\x21-\x22\x24-\x7e]+) HTTP/1\.([01])")
 # The value's own spaces and tabs at both ends are cut off afterwards.
 FIELD_RE = re.compile(rb"(" + TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*)")
 PARTIAL_FIELD_RE = re.compile(rb"(" + TOKEN + rb"(:[\t\x20-\x7e\x80-\xff]*\r?)?|\r)?")
@@ -222,10 +224,12 @@ def take_fields(data: bytes, at: int) -> tuple[list[tuple[bytes, bytes]], int, B
         if count > FIELDS_MAX:
             faults.add(431)
         m = FIELD_RE.fullmatch(line)
-        if m is None or (m.group(1).lower() in FRAMING and b"\t" in m.group(2)):
-            faults.add(400)  # a tab in a framing field: [S17] [S19]
+        if m is None or (m.group(1).lower() in (*FRAMING, b"host") and b"\t" in m.group(2)):
+            faults.add(400)  # a tab in Host or a framing field: [S10] [S17] [S19]
         else:
             fields.append((m.group(1).lower(), m.group(2).strip(b" \t")))
+            if len(m.group(1)) > NAME_MAX:
+                faults.add(431)
         at = after
 
 
@@ -283,7 +287,7 @@ def take_chunked(data: bytes, at: int) -> tuple[bytes, int]:
 
 def line_prefix_ok(partial: bytes) -> bool:
     """True if `partial` can be the beginning of a right request line."""
-    m = re.fullmatch(TOKEN + rb"(?: (?:[\x21\x22\x24-\x7e]+( .*)?)?)?", partial)
+    m = re.fullmatch(METHOD + rb"(?: (?:[\x21\x22\x24-\x7e]+( .*)?)?)?", partial)
     if m is None:
         return False
     rest = m.group(1)
@@ -310,6 +314,8 @@ def take_head(data: bytes, at: int) -> Request:
         raise Bad("request line", 400, *limits_behind(data, at))
     method, target, minor = m.group(1), m.group(2), int(m.group(3))
     try:
+        if method == b"CONNECT":
+            raise Bad("CONNECT")  # [S13]
         path, query = split_target(target)
     except Bad as bad:
         raise Bad(bad.why, 400, *limits_behind(data, at), method=method, minor=minor) from None
@@ -348,6 +354,13 @@ def judge_fields(r: Request) -> None:
     hosts = values(r, b"host")
     if len(hosts) != 1 or not host_ok(hosts[0]):
         raise Bad("host")
+    absolute = ABSOLUTE_RE.fullmatch(r.target)
+    if absolute and absolute.group(1).lower() != hosts[0].lower():
+        raise Bad("another host")
+    if list_has(b",".join(values(r, b"connection")), b"upgrade"):
+        if list_has(b",".join(values(r, b"upgrade")), b"websocket"):
+            if len(values(r, b"sec-websocket-key")) != 1:
+                raise Bad("half a websocket handshake")  # [S26]
     lengths = values(r, b"content-length")
     codings = values(r, b"transfer-encoding")
     if codings:
@@ -489,7 +502,8 @@ def judge(data: bytes, keys: set[bytes]) -> Verdict:
         body_unknown = status != 0 and r.expects == "continue"
         if isinstance(event, Request):
             v.answers.append(answer_request(r, status))
-            if not r.keep_alive or body_unknown:
+            # [S4] A method that is not served ends the connection.
+            if not r.keep_alive or body_unknown or status == 405:
                 v.end = "closed"
                 return v
             if status and r.has_body:
@@ -503,7 +517,7 @@ def judge(data: bytes, keys: set[bytes]) -> Verdict:
             return v
         elif status:
             v.answers.append(answer_request(r, status))
-            v.end = "closed" if body_unknown else "early"
+            v.end = "closed" if body_unknown or status == 405 else "early"
         else:
             v.end = "doubt" if event.doubt else "waiting"
             if r is not None and r.expects and not event.doubt:

@@ -163,6 +163,18 @@ def test_a_cap_can_be_changed_while_it_runs(start_relay):
         wait_served(relay)
 
 
+def test_a_higher_cap_in_all_lets_more_addresses_in(start_relay):
+    relay = start_relay(limits={"connections": 3})
+    start = relay.process.log.count()
+    relay.configure({"limits": {"connections": 10}})
+    relay.process.signal(harness.signal.SIGHUP)
+    relay.process.wait_log("configuration reloaded", start)
+    with contextlib.ExitStack() as stack:
+        for n in range(2, 9):
+            wait_served(relay, f"127.0.0.{n}")  # the workers hear of it about when the log does
+            stack.enter_context(connect(relay.https, f"127.0.0.{n}"))
+
+
 # --- descriptors --------------------------------------------------------------------------------
 
 

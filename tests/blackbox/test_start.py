@@ -2,6 +2,7 @@
 """Programs that cannot start, or not reach each other, say why in a sentence; all end cleanly."""
 
 import re
+import resource
 import socket
 import subprocess
 
@@ -190,6 +191,30 @@ def test_a_port_that_is_taken_is_named(relay, section):
         relay.configure({section: {"listen": address}})
         done = run("thinknx-relay", "serve", "--config", relay.conf, expect=1)
     assert address in done.stderr and "in use" in done.stderr
+
+
+def test_a_relay_that_shares_its_port_with_another_says_so(tmp_path, relay):
+    relay.start()
+    other = Relay(tmp_path / "other", {"https": {"listen": f"{HOST}:{relay.https[1]}"}})
+    try:
+        other.start()
+        other.process.wait_log(rf"level=warn .*another relay listens here too.*{relay.https[1]}")
+        assert "another relay" not in relay.process.log.text()
+        other.process.stop()
+    finally:
+        if other.process:
+            other.process.kill()
+    relay.process.stop()
+
+
+def test_too_few_descriptors_for_the_connections_are_told(relay):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard == resource.RLIM_INFINITY or hard > 10000000:
+        pytest.skip("there are enough here for all that may be configured")
+    relay.configure({"limits": {"connections": 10000000}})
+    relay.start()
+    relay.process.wait_log(r"level=warn .*file descriptors .*wanted=10000064")
+    relay.process.stop()
 
 
 @pytest.mark.parametrize("key, name", [("certificate", "cert.pem"), ("private_key", "key.pem")])

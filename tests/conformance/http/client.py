@@ -236,8 +236,8 @@ def talk(client: Client, parts: tuple[bytes, ...], cut: str, methods: list[bytes
         answer = client.answer(methods[0] if methods else b"GET", patience)
         if answer is None:
             seen.end = client.end
-        elif probe is not None and answer.id == probe.id:
-            seen.end = "open"
+        elif probe is not None and answer.id == probe.id and answer.status == 200:
+            seen.end = "open"  # with another status, what came before has spoilt it
         else:
             seen.answers.append(answer)
             if answer.status >= 200 and methods:

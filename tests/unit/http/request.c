@@ -82,6 +82,8 @@ static void test_request_has_exactly_one_valid_host(void **state)
     EXPECT_GET("hOST: x\r\n", "!400;");
     EXPECT("GET / HTTP/1.1\r\nhost:h.example:8443 \r\n\r\n", "GET / 1.1 keep;");
     EXPECT("GET / HTTP/1.1\r\nHost: [::1]:443\r\n\r\n", "GET / 1.1 keep;");
+    EXPECT("GET / HTTP/1.1\r\nHost:\th\r\n\r\n", "!400;");
+    EXPECT("GET / HTTP/1.1\r\nHost: h\t\r\n\r\n", "!400;");
     EXPECT("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", "!400;");
     EXPECT("GET / HTTP/1.1\r\nHost: u@h\r\n\r\n", "!400;");
     EXPECT("GET / HTTP/1.1\r\nHost: h:x\r\n\r\n", "!400;");
@@ -173,7 +175,8 @@ static void test_request_reset_forgets_everything(void **state)
 {
     (void)state;
     parse("POST /p?q HTTP/1.1\r\nHost: h\r\nX-Request-Id: a\r\nConnection: upgrade\r\n"
-          "Upgrade: websocket\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+          "Upgrade: websocket\r\nSec-WebSocket-Key: k\r\nExpect: "
+          "100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
           "1\r\na\r\n0\r\n\r\n");
     request_reset(&parsed);
     static struct request fresh;

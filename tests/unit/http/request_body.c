@@ -181,8 +181,9 @@ static void test_request_connection_follows_version_and_options(void **state)
 static void test_request_upgrade_is_told_for_websocket_only_and_ends_no_parsing(void **state)
 {
     (void)state;
-    EXPECT_GET("Connection: Upgrade\r\nUpgrade: WebSocket\r\n", "GET / 1.1 keep websocket;");
-    EXPECT_GET("Connection: keep-alive, upgrade\r\nUpgrade: websocket\r\n",
+    EXPECT_GET("Connection: Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: a\r\n",
+               "GET / 1.1 keep websocket;");
+    EXPECT_GET("Connection: keep-alive, upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n",
                "GET / 1.1 keep websocket;");
     EXPECT_GET("Upgrade: websocket\r\n", "GET / 1.1 keep;");
     EXPECT_GET("Connection: upgrade\r\n", "GET / 1.1 keep;");
@@ -193,8 +194,19 @@ static void test_request_upgrade_is_told_for_websocket_only_and_ends_no_parsing(
     EXPECT("POST /1 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 1"
            "\r\n\r\naGET /2 HTTP/1.1\r\nHost: h\r\n\r\n",
            "POST /1 1.1 keep <a>;GET /2 1.1 keep;");
-    EXPECT("CONNECT /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n",
-           "CONNECT /1 1.1 keep;GET /2 1.1 keep;");
+}
+
+static void test_request_for_a_websocket_has_exactly_one_key(void **state)
+{
+    (void)state;
+    EXPECT_GET("Connection: Upgrade\r\nUpgrade: websocket\r\n", "!400;");
+    EXPECT_GET("Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n", "!400;");
+    EXPECT_GET("Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n", "!400;");
+    EXPECT_GET("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n"
+               "Sec-WebSocket-Key: a\r\n",
+               "!400;");
+    EXPECT_GET("Upgrade: websocket\r\n", "GET / 1.1 keep;");
+    EXPECT_GET("Connection: Upgrade\r\nUpgrade: websockets\r\n", "GET / 1.1 keep;");
 }
 
 static void test_request_id_is_taken_if_there_is_one_valid_one(void **state)
@@ -227,6 +239,7 @@ int main(void)
         CASE(test_request_expectation_is_100_continue_or_417),
         CASE(test_request_connection_follows_version_and_options),
         CASE(test_request_upgrade_is_told_for_websocket_only_and_ends_no_parsing),
+        CASE(test_request_for_a_websocket_has_exactly_one_key),
         CASE(test_request_id_is_taken_if_there_is_one_valid_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,6 +152,17 @@ static void test_request_may_have_100_fields(void **state)
     expect("!431;");
 }
 
+static void test_request_field_name_may_have_255_bytes(void **state)
+{
+    (void)state;
+    for (size_t len = REQUEST_NAME_BYTES_MAX; len <= REQUEST_NAME_BYTES_MAX + 1; len++) {
+        add(&in, "GET / HTTP/1.1\r\n" HOST);
+        add_fill(&in, len);
+        add(&in, ": v\r\n\r\n");
+        expect(len == REQUEST_NAME_BYTES_MAX ? "GET / 1.1 keep;" : "!431;");
+    }
+}
+
 /* A peer that breaks several rules gets the same answer however its bytes arrive. */
 static void test_request_is_refused_for_its_first_fault(void **state)
 {
@@ -323,6 +334,7 @@ int main(void)
         CASE(test_request_fields_may_have_16384_bytes),
         CASE(test_request_line_and_fields_may_both_be_at_their_limits),
         CASE(test_request_may_have_100_fields),
+        CASE(test_request_field_name_may_have_255_bytes),
         CASE(test_request_is_refused_for_its_first_fault),
         CASE(test_request_body_may_have_65536_bytes),
         CASE(test_request_chunked_body_may_have_65536_bytes),

@@ -33,20 +33,29 @@ static void test_request_line_is_method_target_and_version(void **state)
     EXPECT("\x16\x03\x01", "!400;");
 }
 
-static void test_request_method_is_any_token_and_its_case_matters(void **state)
+static void test_request_method_is_of_capital_letters(void **state)
 {
     (void)state;
     EXPECT("PUT /a HTTP/1.1\r\nHost: h\r\n\r\n", "PUT /a 1.1 keep;");
-    EXPECT("get /a HTTP/1.1\r\nHost: h\r\n\r\n", "get /a 1.1 keep;");
+    EXPECT("A_B /a HTTP/1.1\r\nHost: h\r\n\r\n", "A_B /a 1.1 keep;");
     EXPECT("M-SEARCH /a HTTP/1.1\r\nHost: h\r\n\r\n", "M-SEARCH /a 1.1 keep;");
-    EXPECT("!#$%&'*+-.^_`|~ /a HTTP/1.1\r\nHost: h\r\n\r\n", "!#$%&'*+-.^_`|~ /a 1.1 keep;");
-    EXPECT("CONNECT /a HTTP/1.1\r\nHost: h\r\n\r\n", "CONNECT /a 1.1 keep;");
+    EXPECT("get /a HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
+    EXPECT("GEt /a HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
+    EXPECT("GET1 /a HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
+    EXPECT("!#$%&'*+-.^_`|~ /a HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
     EXPECT("PRI /a HTTP/1.1\r\nHost: h\r\n\r\n", "PRI /a 1.1 keep;");
     EXPECT("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab", "PUT /a 1.1 keep <ab>;");
     EXPECT("G(T / HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
     EXPECT("GET: / HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
     EXPECT("G\xc3\x89T / HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
+}
+
+static void test_request_connect_is_refused_and_what_follows_it_not_read(void **state)
+{
+    (void)state;
     EXPECT("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
+    EXPECT("CONNECT /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
+    EXPECT("CONNECTS /a HTTP/1.1\r\nHost: h\r\n\r\n", "CONNECTS /a 1.1 keep;");
 }
 
 static void test_request_version_is_exactly_1_0_or_1_1(void **state)
@@ -117,12 +126,24 @@ static void test_request_path_is_refused_not_normalised(void **state)
 static void test_request_absolute_form_is_stripped(void **state)
 {
     (void)state;
-    EXPECT_TARGET("http://x/a?b", "GET /a?b 1.1 keep;");
-    EXPECT_TARGET("https://x:8443/", "GET / 1.1 keep;");
-    EXPECT_TARGET("HTTP://X_y.z/a", "GET /a 1.1 keep;");
-    EXPECT_TARGET("http://[::1]:80/a", "GET /a 1.1 keep;");
-    EXPECT_TARGET("http://x/http://y/", "GET /http://y/ 1.1 keep;");
-    EXPECT("GET http://x/ HTTP/1.0\r\nHost: h\r\n\r\n", "GET / 1.0 close;");
+    EXPECT("GET http://h/a?b HTTP/1.1\r\nHost: h\r\n\r\n", "GET /a?b 1.1 keep;");
+    EXPECT("GET https://h:8443/ HTTP/1.1\r\nHost: h:8443\r\n\r\n", "GET / 1.1 keep;");
+    EXPECT("GET HTTP://X_y.z/a HTTP/1.1\r\nHost: x_Y.z\r\n\r\n", "GET /a 1.1 keep;");
+    EXPECT("GET http://[::1]:80/a HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "GET /a 1.1 keep;");
+    EXPECT("GET http://h/http://y/ HTTP/1.1\r\nHost: h\r\n\r\n", "GET /http://y/ 1.1 keep;");
+    EXPECT("GET http://h/ HTTP/1.0\r\nHost: h\r\n\r\n", "GET / 1.0 close;");
+}
+
+static void test_request_host_must_be_the_one_of_an_absolute_form(void **state)
+{
+    (void)state;
+    EXPECT("GET http://x/ HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
+    EXPECT("GET http://h:80/ HTTP/1.1\r\nHost: h\r\n\r\n", "!400;");
+    EXPECT("GET http://h/ HTTP/1.1\r\nHost: h:80\r\n\r\n", "!400;");
+    EXPECT("GET http://x/ HTTP/1.0\r\nHost: h\r\n\r\n", "!400;");
+    /* The next request has a target of its own. */
+    EXPECT("GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+           "GET / 1.1 keep;GET / 1.1 keep;");
 }
 
 static void test_request_absolute_form_must_be_sound_and_does_not_replace_host(void **state)
@@ -172,13 +193,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_request_line_is_method_target_and_version),
-        CASE(test_request_method_is_any_token_and_its_case_matters),
+        CASE(test_request_method_is_of_capital_letters),
+        CASE(test_request_connect_is_refused_and_what_follows_it_not_read),
         CASE(test_request_version_is_exactly_1_0_or_1_1),
         CASE(test_request_target_is_split_at_the_first_question_mark),
         CASE(test_request_query_stays_byte_for_byte),
         CASE(test_request_target_has_only_visible_bytes_and_no_fragment),
         CASE(test_request_path_is_refused_not_normalised),
         CASE(test_request_absolute_form_is_stripped),
+        CASE(test_request_host_must_be_the_one_of_an_absolute_form),
         CASE(test_request_absolute_form_must_be_sound_and_does_not_replace_host),
         CASE(test_request_line_is_refused_before_the_head_is_complete),
         CASE(test_request_skips_two_empty_lines_and_no_more),

@@ -279,6 +279,7 @@ static void test_answer_names_what_is_allowed_instead(void **state)
     (void)state;
     ASSERT_HAS(format(ANSWER_METHOD_NOT_ALLOWED), "Allow: GET, HEAD, POST");
     ASSERT_HAS(format(ANSWER_UPGRADE_REQUIRED), "Upgrade: websocket");
+    ASSERT_HAS(format(ANSWER_UPGRADE_REQUIRED), "Connection: upgrade");
     ASSERT_HAS(format(ANSWER_UPGRADE_REQUIRED), "Sec-WebSocket-Version: 13");
     ASSERT_LACKS(format(ANSWER_BAD_REQUEST), "Allow");
     ASSERT_LACKS(format(ANSWER_BAD_REQUEST), "Upgrade");

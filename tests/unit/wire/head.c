@@ -357,6 +357,12 @@ static void fields_that_could_end_a_line_are_refused(void **state)
     assert_int_equal(repack_field("A", 1, "b\rc", 3), ERROR_SYNTAX);
     assert_int_equal(repack_field("A", 1, "b\nc", 3), ERROR_SYNTAX);
     assert_int_equal(repack_field("A", 1, "b\0c", 3), ERROR_SYNTAX);
+    assert_int_equal(repack_field("A", 1,
+                                  "b\x1b"
+                                  "c",
+                                  3),
+                     ERROR_SYNTAX);
+    assert_int_equal(repack_field("A", 1, "\x7f", 1), ERROR_SYNTAX);
 }
 
 static void body_length_beyond_signed_64_bits_is_refused(void **state)
