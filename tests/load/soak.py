@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A building in use for as long as asked: calls of all kinds at a steady rate while the line breaks,
+a second agent comes and goes, keys are made and revoked and the relay reloads. Memory and descriptors of relay and
+agent are sampled; the exit code is 1 if one of them grows, a call fails that nothing explains, or a
+program complains.
+
+    TNX_BUILD=build/release tests/load/soak.py SECONDS [--rate 100] [--every 5] [--csv F] [--svg F]
+
+Growth is the slope of a straight line through the samples of the last two thirds of the run (least
+squares), times their duration. It may be RSS_KIB, and RSS_KIB_PER_HOUR on top for the time it took;
+descriptors FDS.
+"""
+
+import argparse
+import collections
+import contextlib
+import csv
+import itertools
+import random
+import re
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from load import Load, harness
+from soak_plot import plot
+
+sys.path.insert(0, str(Path(harness.__file__).parent))
+from cutter import Cutter  # noqa: E402
+from harness import HOST, SERIAL, Agent, Building, Connection, secret_file  # noqa: E402
+
+RSS_KIB = 512
+RSS_KIB_PER_HOUR = 1024
+FDS = 2
+CLIENTS = 8
+GUID = "1lzPszHWAEuvzxtXBMkzWQ"
+# Commands and status calls, with feedback, by POST, and some that are refused.
+CALLS = (
+    (f"powerstatus?guid={GUID}", "GET", b""),
+    (f"power?guid={GUID}&cmd=1&fb", "GET", b""),
+    ("power", "POST", f"guid={GUID}&cmd=0".encode()),
+    ("system/serverStatus", "HEAD", b""),
+    ("system/sendKNXbit?group=1/0/1&value=1", "GET", b""),
+    ("nothing", "GET", b""),
+)
+FORM = ["Content-Type: application/x-www-form-urlencoded"]
+
+
+class MixedLoad(Load):
+    """As Load; each client goes through CALLS. A failure is what no restart explains."""
+
+    def __init__(self, building, rate):
+        self._paths = [(building.path(call), method, body) for call, method, body in CALLS]
+        self._next = itertools.count()
+        relay = building.relay
+        super().__init__(relay.https, relay.tls_context(), "", CLIENTS, rate)
+
+    def _one(self, connection):
+        target, method, body = self._paths[next(self._next) % len(self._paths)]
+        return connection.request(target, method, FORM if body else (), body)
+
+    def _client(self, i):
+        connection, due = None, time.monotonic() + self._interval * i / CLIENTS
+        while not self._ending.wait(max(0.0, due - time.monotonic())):
+            due = max(due + self._interval, time.monotonic() - self._interval)
+            begun = time.monotonic()
+            try:
+                self.n_connections += connection is None
+                connection = connection or Connection(self._address, self._context)
+                answer = self._one(connection)
+                outcome = str(answer.status)
+                closing = answer.values("Connection") == ["close"]
+            except (OSError, AssertionError) as e:
+                outcome, closing = f"no answer: {e!r}"[:120], True
+            if connection is not None and (closing or random.random() < 0.02):
+                connection.close()
+                connection = None
+            self._note(begun, outcome)
+        if connection is not None:
+            connection.close()
+
+
+def second_agent(building):
+    """As the first, from the same files."""
+    agent = Agent(building.folder / "rival", {})
+    text = building.agent.conf.read_text()
+    agent.conf.write_text(text.replace(building.agent.status_socket, agent.status_socket))
+    for name in ("agent.token", "password"):
+        secret_file(agent.folder / name, (building.agent.folder / name).read_text().strip())
+    return agent
+
+
+class Trouble:
+    """Every so many seconds the next of what happens to a building. Not in a thread of its own: a
+    program ends with the thread that started it."""
+
+    def __init__(self, building, line, every):
+        self.building, self.line, self.every = building, line, every
+        self._rival = second_agent(building)
+        self.happened = collections.Counter()
+        self._next = time.monotonic() + every
+        kinds = (self.cut, self.key, self.reload, self.stall, self.rival)
+        self._kinds = itertools.cycle(kinds)
+
+    def step(self):
+        """Does what is due."""
+        if time.monotonic() < self._next:
+            return
+        kind = next(self._kinds)
+        kind()
+        self.happened[kind.__name__] += 1
+        self._next = time.monotonic() + self.every
+
+    def cut(self):
+        self.line.cut()
+
+    def stall(self):
+        self.line.stall()
+        time.sleep(1.5)
+        self.line.resume()
+
+    def key(self):
+        """Enabled, rotated, used and revoked."""
+        relay = self.building.relay
+        made = relay.command("key", "enable", SERIAL)
+        new = relay.command("key", "rotate", made["id"])
+        relay.command("key", "revoke", new["id"])
+        relay.command("key", "list")
+
+    def reload(self):
+        self.building.relay.process.signal(signal.SIGHUP)
+
+    def rival(self):
+        """A second agent of the same building comes and goes: the newest one has the tunnel."""
+        relay = self.building.relay.process
+        start = relay.log.count()
+        self._rival.start()
+        relay.wait_log(r"tunnel up", start)
+        self._rival.process.stop()
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
+        rss = int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+    return rss, len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+class Samples:
+    """(seconds, name) -> RSS in KiB and descriptors, of the processes there are."""
+
+    def __init__(self):
+        self.begun = time.monotonic()
+        self.rows = collections.defaultdict(list)  # name -> [(seconds, rss, fds)]
+
+    def take(self, building):
+        for part in (building.relay, building.agent):
+            with contextlib.suppress(OSError, TypeError):
+                rss, fds = status_of(part.process.pid)
+                self.rows[part.process.name].append((time.monotonic() - self.begun, rss, fds))
+
+    def write(self, path):
+        with open(path, "w", encoding="ascii", newline="") as f:
+            out = csv.writer(f, lineterminator="\n")
+            out.writerow(("program", "seconds", "rss_kib", "descriptors"))
+            for name, rows in self.rows.items():
+                out.writerows((name, round(at, 1), rss, fds) for at, rss, fds in rows)
+
+
+def growth(rows, column):
+    """Of a straight line through the last two thirds, over their duration."""
+    rows = rows[len(rows) // 3 :]
+    n = len(rows)
+    xs, ys = [r[0] for r in rows], [r[column] for r in rows]
+    mean_x, mean_y = sum(xs) / n, sum(ys) / n
+    spread = sum((x - mean_x) ** 2 for x in xs)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys)) / spread if spread else 0
+    return slope * (xs[-1] - xs[0])
+
+
+def judge(samples):
+    wrong = []
+    for name, rows in samples.rows.items():
+        if len(rows) < 10:
+            wrong.append(f"{name}: only {len(rows)} samples")
+            continue
+        hours = (rows[-1][0] - rows[len(rows) // 3][0]) / 3600
+        rss, fds = growth(rows, 1), growth(rows, 2)
+        print(
+            f"{name}: RSS {rows[0][1]} KiB at first, {rows[-1][1]} at last,"
+            f" {max(r[1] for r in rows)} at most, growth {rss:+.0f} KiB;"
+            f" descriptors {rows[0][2]} at first, {rows[-1][2]} at last, growth {fds:+.1f}"
+        )
+        if rss > RSS_KIB + RSS_KIB_PER_HOUR * hours:
+            wrong.append(f"{name}: RSS grew by {rss:.0f} KiB")
+        if fds > FDS:
+            wrong.append(f"{name}: {fds:.1f} descriptors more")
+    return wrong
+
+
+def failures(load):
+    """Outcomes that a broken line and another agent do not explain."""
+    explained = re.compile(r"502|503|504")
+    return [(at, what) for at, what in load.failures if not explained.match(what)]
+
+
+def soak(options, folder):
+    settings = {"timeouts": {"ping_idle": 1, "reply_deadline": 1, "offline_grace": 3}}
+    with Cutter() as line:
+        url = {"relay": {"url": f"wss://{HOST}:{line.port}"}}
+        building = Building(folder, relay=settings, agent=url, start=False)
+        try:
+            line.target = building.relay.https
+            building.start_agent()
+            return watch(options, building, line)
+        finally:
+            building.kill()
+
+
+def watch(options, building, line):
+    samples, load = Samples(), MixedLoad(building, options.rate)
+    trouble = Trouble(building, line, options.every)
+    until = time.monotonic() + options.seconds
+    step = min(5.0, options.seconds / 60)
+    sample_at = time.monotonic()
+    try:
+        while time.monotonic() < until:
+            if time.monotonic() >= sample_at:
+                samples.take(building)
+                sample_at += step
+            trouble.step()
+            time.sleep(min(step, options.every) / 4)
+    finally:
+        load.stop()
+    building.stop()
+    load.failures = [(at, what) for at, what in load.failures if what != "404"]  # asked for
+    print(load.describe())
+    print("happened: " + ", ".join(f"{n} x {what}" for what, n in trouble.happened.items()))
+    wrong = judge(samples)
+    wrong += [f"{at:.1f} s: {what}" for at, what in failures(load)[:20]]
+    if load.outcomes["200"] < load.n_done / 2:
+        wrong.append("hardly any got through")
+    if options.csv:
+        samples.write(options.csv)
+    if options.svg:
+        Path(options.svg).write_text(plot(samples.rows), encoding="ascii")
+    for what in wrong:
+        print(f"WRONG: {what}")
+    return 1 if wrong else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("--rate", type=float, default=100, help="calls per second")
+    parser.add_argument("--every", type=float, default=5, help="seconds between troubles")
+    parser.add_argument("--csv", help="file for the samples")
+    parser.add_argument("--svg", help="file for their plot")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tnx-soak-") as folder:
+        return soak(options, Path(folder) / "building")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mutants: each breaks one promise on purpose, by one replacement in one file.
+
+`old` must stand in the file exactly once; when the code has moved on, the run fails until the mutant
+is brought up to date. `tests` are those that must notice: unit tests by CTest's name, others as
+"file::expression" for pytest -k in tests/blackbox."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    name: str
+    breaks: str  # the promise
+    file: str
+    old: str
+    new: str
+    tests: tuple
+
+
+MUTANTS = (
+    Mutant(
+        "resend-on-reconnect",
+        "1: a request that may have left is not sent to another tunnel",
+        "relay/front/exchange_answer.c",
+        "reason == HEAD_RESET_TUNNEL_LOST && delivered == HEAD_DELIVERED_NO;",
+        "reason == HEAD_RESET_TUNNEL_LOST;",
+        ("test_tunnel_life.py::killed_agent_is_offline",),
+    ),
+    Mutant(
+        "agent-repeats-commands",
+        "1: the agent repeats nothing but what only reads",
+        "agent/upstream/exchange.c",
+        "return c->call->reads && c->is_reused",
+        "return c->is_reused",
+        ("unit/upstream/lifetime", "unit/upstream/upstream", "unit/upstream/connection"),
+    ),
+    Mutant(
+        "delivered-no-for-unknown",
+        "1: `delivered: false` is said only of what never left",
+        "proto/wire/mux_serve.c",
+        "return s->stage == MUX_STAGE_OPEN ? HEAD_DELIVERED_UNKNOWN : HEAD_DELIVERED_YES;",
+        "return s->stage == MUX_STAGE_OPEN ? HEAD_DELIVERED_NO : HEAD_DELIVERED_YES;",
+        ("unit/wire/mux", "unit/wire/mux_cut", "unit/wire/mux_model", "unit/wire/conformance"),
+    ),
+    Mutant(
+        "reused-stream-id",
+        "1: a stream's id is used once",
+        "proto/wire/mux_serve.c",
+        "if (h->stream == 0 || h->stream <= m->last_on_wire) {",
+        "if (h->stream == 0) {",
+        ("unit/wire/conformance", "unit/wire/mux_fault"),
+    ),
+    Mutant(
+        "no-answer-deadline",
+        "2: every request is answered within its deadline",
+        "relay/front/exchange.c",
+        "    wheel_set(&x->worker->wheel, &x->deadline, x->answer_by_ms);\n}\n\nvoid exchange_unpark",
+        "}\n\nvoid exchange_unpark",
+        ("test_tunnel_life.py::a_call_that_times_out",),
+    ),
+    Mutant(
+        "lost-stream-untold",
+        "2: a lost tunnel answers its requests at once",
+        "proto/wire/mux_serve.c",
+        "    if (m->events.on_reset != NULL) {",
+        "    if (m->events.on_reset != NULL && reason != HEAD_RESET_TUNNEL_LOST) {",
+        ("unit/wire/mux", "unit/wire/mux_model"),
+    ),
+    Mutant(
+        "no-generation-fence",
+        "3: a late message finds nothing, not another's exchange",
+        "relay/front/exchange_table.c",
+        "if (index >= t->n_slots || t->slots[index].ref != ref) {",
+        "if (index >= t->n_slots) {",
+        ("unit/relay/exchange_table",),
+    ),
+    Mutant(
+        "value-ends-a-line",
+        "3: no value of a building can begin a second answer",
+        "proto/wire/head_check.c",
+        r"if (value.p[i] == '\r' || value.p[i] == '\n' || value.p[i] == '\0') {",
+        r"if (value.p[i] == '\0') {",
+        ("unit/wire/head", "unit/wire/conformance"),
+    ),
+    Mutant(
+        "two-lengths",
+        "3: a request has one length",
+        "proto/http/request_head.c",
+        "if (n > 1 || (n == 1 && has_tab(r, text)) ||\n        (n == 1 && span",
+        "if ((n == 1 && has_tab(r, text)) ||\n        (n >= 1 && span",
+        ("unit/http/request", "unit/http/request_body", "test_front_corpus.py::every_entry"),
+    ),
+    Mutant(
+        "goes-on-after-a-refusal",
+        "3: what follows a refused request is not read as one",
+        "relay/front/session.c",
+        "    struct answer_details d = {.delivered = HEAD_DELIVERED_NO, .why = r->why};\n"
+        "    s->close_after = true;",
+        "    struct answer_details d = {.delivered = HEAD_DELIVERED_NO, .why = r->why};",
+        ("test_call.py::malformed_request",),
+    ),
+    Mutant(
+        "ignored-window-in",
+        "4: a peer sends no more than its credit",
+        "proto/wire/mux_serve.c",
+        "if (len > m->recv_credit || (s != NULL && len > s->recv_credit)) {",
+        "if (false) {",
+        ("unit/wire/conformance", "unit/wire/mux_flow", "unit/wire/mux_fault"),
+    ),
+    Mutant(
+        "ignored-window-out",
+        "4: we send no more than our credit",
+        "proto/wire/mux_pull.c",
+        "size_t len = min_size(s->queue.len, min_size(s->send_credit, m->send_credit));",
+        "size_t len = min_size(s->queue.len, m->send_credit);",
+        ("unit/wire/mux_flow", "unit/wire/mux_model"),
+    ),
+    Mutant(
+        "no-flood-limit",
+        "4: frames that cost the peer nothing are limited",
+        "proto/wire/mux_recv.c",
+        "return mux_fail(m, MUX_FAULT_FLOOD);\n    }\n    return 0;\n}\n\n/* The peer's name",
+        "return 0;\n    }\n    return 0;\n}\n\n/* The peer's name",
+        ("unit/wire/mux_limit", "unit/wire/mux_fault"),
+    ),
+    Mutant(
+        "message-without-a-limit",
+        "4: a websocket message has a maximum",
+        "relay/tunnel/websocket.c",
+        "if (f->payload_length > WEBSOCKET_MESSAGE_BYTES_MAX - w->message_bytes) {",
+        "if (false) {",
+        ("unit/relay/websocket", "unit/relay/websocket_control"),
+    ),
+    Mutant(
+        "unmasked-frames",
+        "4: a client's frames are masked (RFC 6455 5.1)",
+        "relay/tunnel/websocket.c",
+        "if (f->mask == 0 || f->rsv != 0) {",
+        "if (f->rsv != 0) {",
+        ("unit/relay/websocket",),
+    ),
+    Mutant(
+        "slow-poll",
+        "5: a change by another process counts within 0.5 s",
+        "relay/store/store.h",
+        "#define STORE_POLL_MS 100",
+        "#define STORE_POLL_MS 3000",
+        ("unit/store/store", "test_front_keys.py::revoked_key"),
+    ),
+    Mutant(
+        "any-token",
+        "5: an agent's token is compared",
+        "relay/store/directory.c",
+        "    usable &= secret_equal(entry->server.token_hash, hash, sizeof(hash));",
+        "",
+        ("unit/store/directory",),
+    ),
+    Mutant(
+        "disabled-server-serves",
+        "5: a disabled server's keys are refused",
+        "relay/store/directory.c",
+        "usable &= entry->key.enabled & owner->server.enabled & in_time(&entry->key, now_s);",
+        "usable &= entry->key.enabled & in_time(&entry->key, now_s);",
+        ("unit/store/directory", "unit/store/store"),
+    ),
+    Mutant(
+        "expired-keys",
+        "5: a key ends at its time",
+        "relay/store/directory.c",
+        "return (key->not_after_s == 0) | (now_s < key->not_after_s);",
+        "return key->id != 0 || now_s > 0;",
+        ("unit/store/directory",),
+    ),
+    Mutant(
+        "unlogged-transaction",
+        "6: what a command has confirmed survives",
+        "relay/store/database.c",
+        'COMMIT[] = "COMMIT";',
+        'COMMIT[] = "ROLLBACK";',
+        ("unit/store/keys", "unit/store/database"),
+    ),
+    Mutant(
+        "key-in-the-log",
+        "7: no key in a log",
+        "relay/front/access.c",
+        'log_span("controller", controller_of(s))',
+        'log_span("controller", parsed ? request->path : (struct span){NULL, 0})',
+        ("test_call.py::callers_credentials",),
+    ),
+    Mutant(
+        "any-certificate",
+        "7: the token goes to the right relay only",
+        "agent/tunnel/trust.c",
+        "(t->pins_only || verify_chain(t, store)) && (t->n_pins == 0 || match_pins(t, store));",
+        "(t->pins_only || verify_chain(t, store) || true) &&"
+        " (t->n_pins == 0 || match_pins(t, store));",
+        ("unit/agent/trust",),
+    ),
+    Mutant(
+        "scope-takes-the-first",
+        "scope: a parameter given twice decides nothing",
+        "relay/store/scope.c",
+        "    return n == 1;\n}\n\n/* A body",
+        "    return n >= 1;\n}\n\n/* A body",
+        ("unit/store/scope",),
+    ),
+)
