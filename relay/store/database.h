@@ -22,9 +22,10 @@ struct database;
  * database_open. */
 int database_create(const char *path, struct error_text *e);
 
-/* Opens an existing database and migrates it. `check` runs PRAGMA quick_check first.
- * ERROR_NOT_FOUND (no such file), ERROR_IO (unreadable, damaged, locked), ERROR_CONFIG (not a
- * database of ours; made by a newer version), ERROR_NOMEM. */
+/* Opens an existing database and migrates it. On a read-only disk it is opened for reading alone,
+ * unless a journal is left that cannot be read without writing. `check` runs PRAGMA quick_check
+ * first. ERROR_NOT_FOUND (no such file), ERROR_IO (unreadable, damaged, locked), ERROR_CONFIG (not
+ * a database of ours; made by a newer version), ERROR_NOMEM. */
 int database_open(const char *path, bool check, struct database **db, struct error_text *e);
 /* NULL is allowed. */
 void database_close(struct database *db);

@@ -5,12 +5,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "proto/http/query.h"
 #include "relay/store/database_connection.h"
 #include "relay/store/migrations.h"
 #include "relay/store/value.h"
@@ -38,6 +41,57 @@ static int read_number(struct database *db, const char *sql, int64_t *value, str
     return rc;
 }
 
+/* True if nobody can write to the file, and nothing waits beside it to be taken over: its disk is
+ * read-only. SQLite needs to be told so, for it cannot make the files that it shares with others.
+ */
+static bool is_frozen(const char *path)
+{
+    char wal[PATH_MAX];
+    struct statvfs disk;
+    struct stat st;
+    int n = snprintf(wal, sizeof(wal), "%s-wal", path);
+
+    return n > 0 && (size_t)n < sizeof(wal) && statvfs(path, &disk) == 0 &&
+           (disk.f_flag & ST_RDONLY) != 0 && (stat(wal, &st) != 0 || st.st_size == 0);
+}
+
+static int open_frozen(const char *path, sqlite3 **connection)
+{
+    static const char SCHEME[] = "file:";
+    static const char HOW[] = "?immutable=1";
+    size_t cap = sizeof(SCHEME) + 3 * strlen(path) + sizeof(HOW);
+    char *uri = malloc(cap);
+    int result = SQLITE_NOMEM;
+
+    if (uri == NULL) {
+        return SQLITE_NOMEM;
+    }
+    memcpy(uri, SCHEME, sizeof(SCHEME));
+    size_t at = sizeof(SCHEME) - 1;
+    if (query_encode(span_of(path), uri + at, cap - at) == 0) {
+        at = strlen(uri);
+        memcpy(uri + at, HOW, sizeof(HOW));
+        result = sqlite3_open_v2(uri, connection,
+                                 SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+                                     SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
+                                 NULL);
+    }
+    free(uri);
+    return result;
+}
+
+static int open_connection(const char *path, sqlite3 **connection)
+{
+    if (is_frozen(path)) {
+        return open_frozen(path, connection);
+    }
+    /* NOMUTEX: one connection is one thread's. */
+    return sqlite3_open_v2(path, connection,
+                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
+                               SQLITE_OPEN_EXRESCODE,
+                           NULL);
+}
+
 /* NULL on failure, with `*rc` set. */
 static struct database *connect(const char *path, int *rc, struct error_text *e)
 {
@@ -52,11 +106,7 @@ static struct database *connect(const char *path, int *rc, struct error_text *e)
         *rc = error_set(e, ERROR_NOMEM, "%s: no memory", path);
         return NULL;
     }
-    /* NOMUTEX: one connection is one thread's. */
-    int result = sqlite3_open_v2(path, &db->connection,
-                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-                                     SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
-                                 NULL);
+    int result = open_connection(path, &db->connection);
     if (result != SQLITE_OK) {
         *rc = database_explain(result, path, sqlite3_errstr(result), e);
         database_close(db);

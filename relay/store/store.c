@@ -325,6 +325,12 @@ int store_open(const char *path, const struct store_events *events, struct store
     if (rc != 0) {
         goto no_database;
     }
+    if (database_is_read_only(made->db)) {
+        log_event(LOG_LEVEL_WARN,
+                  "the database's disk is read-only: nothing can be changed, and a "
+                  "change made elsewhere is not seen",
+                  log_text("file", path));
+    }
     made->directory = directory_new();
     if (made->directory == NULL) {
         rc = error_set(e, ERROR_NOMEM, "no memory");
