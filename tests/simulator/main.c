@@ -2,6 +2,7 @@
 /* thinknx-simulator: the program. */
 #include <stdio.h>
 
+#include "proto/base/secret.h"
 #include "tests/simulator/house_json.h"
 #include "tests/simulator/options.h"
 #include "tests/simulator/server.h"
@@ -27,6 +28,8 @@ int main(int argc, char **argv)
     static const char VERSION[] = "thinknx-simulator " TNX_VERSION "\n";
     struct options options;
     struct error_text e = {"unknown reason"};
+
+    secret_harden_process(); /* it has a password */
     int rc = options_parse(argc, argv, &options, &e);
 
     if (rc != 0) {
