@@ -17,7 +17,10 @@ foreach(test commands commands_init)
     target_sources(test_store_${test} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/store/shell.c)
 endforeach()
 
-# Not a test: figures for many keys.
+# Not tests: figures for many keys, and for many strangers.
 add_executable(bench_keys ${CMAKE_SOURCE_DIR}/tests/bench/keys.c)
-set_target_properties(bench_keys PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
 target_link_libraries(bench_keys PRIVATE relay_store)
+add_executable(bench_keys_knock ${CMAKE_SOURCE_DIR}/tests/bench/keys_knock.c)
+target_link_libraries(bench_keys_knock PRIVATE relay_serve)
+set_target_properties(bench_keys bench_keys_knock
+    PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
