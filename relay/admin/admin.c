@@ -78,6 +78,11 @@ static void send_text(struct admin_session *s, unsigned status, const char *text
     buffer_close(&body);
 }
 
+static int64_t certificate_end_s(const struct worker *w)
+{
+    return w->tls != NULL ? tls_server_expires_s(w->tls) : 0;
+}
+
 static void send_metrics(struct admin_session *s)
 {
     struct relay *relay = s->worker->relay;
@@ -100,8 +105,7 @@ static void send_metrics(struct admin_session *s)
         .n_keys = counts.n_keys,
         .store_failures = store.n_failures,
         .store_dropped = store.n_dropped,
-        .certificate_expires_s =
-            s->worker->tls != NULL ? (uint64_t)tls_server_expires_s(s->worker->tls) : 0,
+        .certificate_expires_s = (uint64_t)certificate_end_s(s->worker),
         .started_s = (uint64_t)relay->started_s,
         .n_workers = relay->n_workers,
     };
@@ -126,9 +130,29 @@ static void send_server_readiness(struct admin_session *s, struct span serial)
     }
 }
 
+/* The leg from the clients to the relay, as far as the relay can see it. */
+static json_t *describe_relay(const struct worker *w)
+{
+    const struct relay *relay = w->relay;
+    uint64_t n_sessions = 0;
+    uint64_t n_handshakes = 0;
+    uint64_t n_failures = 0;
+    for (unsigned i = 0; i < relay->n_workers; i++) {
+        const struct metrics *m = &relay->workers[i].metrics;
+        n_sessions += atomic_load_explicit(&m->sessions_open, memory_order_relaxed);
+        n_handshakes += atomic_load_explicit(&m->tls_handshakes, memory_order_relaxed);
+        n_failures += atomic_load_explicit(&m->tls_failures, memory_order_relaxed);
+    }
+    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "draining", w->draining, "started",
+                     (json_int_t)relay->started_s, "sessions", (json_int_t)n_sessions,
+                     "tls_handshakes", (json_int_t)n_handshakes, "tls_failures",
+                     (json_int_t)n_failures, "certificate_expires",
+                     (json_int_t)certificate_end_s(w));
+}
+
 static void send_status(struct admin_session *s)
 {
-    char *text = board_format_json(s->worker->relay->board);
+    char *text = board_format_json(s->worker->relay->board, describe_relay(s->worker));
     struct buffer body;
     buffer_init(&body, ADMIN_PAGE_BYTES_MAX);
     if (text != NULL && buffer_append(&body, text, strlen(text)) == 0) {

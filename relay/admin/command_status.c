@@ -19,6 +19,9 @@
 /* Between two looks of --watch. */
 #define WATCH_S 2
 
+/* "106751991167300 d", with NUL. */
+#define SPAN_BYTES 32
+
 static const char HELP[] =
     "thinknx-relay status [SERIAL]: which buildings are connected, which leg is broken.\n"
     "\n"
@@ -26,7 +29,9 @@ static const char HELP[] =
     "  --config FILE   default " CONFIG_DEFAULT_PATH "\n"
     "  --json          print JSON\n"
     "\n"
-    "RELAY-AGENT is the tunnel, AGENT-SERVER what the last end-to-end call through it found.\n"
+    "CLIENT-RELAY is what the relay sees of its callers and of its certificate, RELAY-AGENT is "
+    "the\n"
+    "tunnel, AGENT-SERVER what the last end-to-end call through it found.\n"
     "Exit codes: 0 all that are enabled are online, 1 some are not or the relay does not run,\n"
     "2 wrong usage or configuration.\n";
 
@@ -115,24 +120,24 @@ static int64_t number_of(const json_t *item, const char *name)
 }
 
 /* "3 s", "12 min", "5 h", "9 d". */
+static void format_span(int64_t span_s, char text[SPAN_BYTES])
+{
+    if (span_s < 120) {
+        (void)snprintf(text, SPAN_BYTES, "%" PRId64 " s", span_s);
+    } else if (span_s < 7200) {
+        (void)snprintf(text, SPAN_BYTES, "%" PRId64 " min", span_s / 60);
+    } else if (span_s < 172800) {
+        (void)snprintf(text, SPAN_BYTES, "%" PRId64 " h", span_s / 3600);
+    } else {
+        (void)snprintf(text, SPAN_BYTES, "%" PRId64 " d", span_s / 86400);
+    }
+}
+
 static void add_age(struct table *t, int64_t since_s)
 {
-    char text[32];
-    int64_t age_s = clock_wall_s() - since_s;
-    if (since_s == 0) {
-        table_add(t, NULL);
-        return;
-    }
-    if (age_s < 120) {
-        (void)snprintf(text, sizeof(text), "%" PRId64 " s", age_s);
-    } else if (age_s < 7200) {
-        (void)snprintf(text, sizeof(text), "%" PRId64 " min", age_s / 60);
-    } else if (age_s < 172800) {
-        (void)snprintf(text, sizeof(text), "%" PRId64 " h", age_s / 3600);
-    } else {
-        (void)snprintf(text, sizeof(text), "%" PRId64 " d", age_s / 86400);
-    }
-    table_add(t, text);
+    char text[SPAN_BYTES];
+    format_span(clock_wall_s() - since_s, text);
+    table_add(t, since_s != 0 ? text : NULL);
 }
 
 static void add_ms(struct table *t, int64_t us)
@@ -159,6 +164,30 @@ static void add_row(struct table *t, const json_t *item)
     add_ms(t, up ? number_of(item, "server_us") : 0);
     table_add(t, text_of(item, "address"));
     table_add(t, reason);
+}
+
+/* The leg before the buildings': what can be wrong with it that the relay knows of. */
+static void print_relay(const json_t *relay)
+{
+    char up[SPAN_BYTES];
+    char left[SPAN_BYTES];
+    int64_t end_s = number_of(relay, "certificate_expires");
+    int64_t left_s = end_s - clock_wall_s();
+    bool ended = end_s != 0 && left_s <= 0;
+    bool draining = json_is_true(json_object_get(relay, "draining"));
+    format_span(clock_wall_s() - number_of(relay, "started"), up);
+    format_span(left_s, left);
+    (void)printf("CLIENT-RELAY %s for %s: %" PRId64 " connections, %" PRId64
+                 " TLS handshakes, %" PRId64 " failed",
+                 ended      ? "broken"
+                 : draining ? "draining"
+                            : "ok",
+                 up, number_of(relay, "sessions"), number_of(relay, "tls_handshakes"),
+                 number_of(relay, "tls_failures"));
+    if (end_s != 0) {
+        (void)printf(", certificate %s%s", ended ? "has ended" : "ends in ", ended ? "" : left);
+    }
+    (void)fputs("\n\n", stdout);
 }
 
 static int print_table(const json_t *list)
@@ -196,6 +225,9 @@ static int look(struct console *o, const struct arguments *a, bool *all_online,
     }
     if (rc == 0) {
         *all_online = l.n_offline == 0;
+        if (!a->json && a->serial == NULL) {
+            print_relay(json_object_get(answer, "relay"));
+        }
         rc = a->json ? json_dumpf(l.merged, stdout, JSON_INDENT(2)) : print_table(l.merged);
         (void)fputs(a->json ? "\n" : "", stdout); /* console_flush looks at stdout */
     }

@@ -207,7 +207,7 @@ static json_t *describe(const struct entry *e)
                      "agent_rtt_us", (json_int_t)e->rtt_us, "server_us", (json_int_t)e->server_us);
 }
 
-char *board_format_json(struct board *b)
+char *board_format_json(struct board *b, json_t *relay)
 {
     json_t *list = json_array();
     size_t cursor = 0;
@@ -217,7 +217,8 @@ char *board_format_json(struct board *b)
         (void)json_array_append_new(list, describe(e));
     }
     pthread_mutex_unlock(&b->lock);
-    json_t *root = json_pack("{s:s, s:o}", "version", TNX_VERSION, "servers", list);
+    json_t *root =
+        json_pack("{s:s, s:o, s:o}", "version", TNX_VERSION, "relay", relay, "servers", list);
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(1)) : NULL;
     json_decref(root);
     return text;

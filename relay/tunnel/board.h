@@ -5,6 +5,7 @@
 #ifndef RELAY_TUNNEL_BOARD_H
 #define RELAY_TUNNEL_BOARD_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,7 +54,8 @@ struct board_counts {
 struct board_counts board_count(struct board *b);
 
 /* One JSON text of all buildings, owned by the caller (free); NULL when out of memory. Times are
- * seconds since 1970. */
-char *board_format_json(struct board *b);
+ * seconds since 1970. `relay` (takes; NULL = out of memory) stands beside them: the leg from the
+ * clients to the relay. */
+char *board_format_json(struct board *b, json_t *relay);
 
 #endif

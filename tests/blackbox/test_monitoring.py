@@ -5,10 +5,11 @@ that the alert rules and the dashboard ask for metrics that there are."""
 import json
 import re
 import subprocess
+import time
 
 import pytest
 
-from harness import HOST, ROOT, Building, Connection, bound_port
+from harness import DEADLINE, HOST, ROOT, Building, Connection, Process, bound_port, run
 
 MONITORING = ROOT / "deploy" / "monitoring"
 
@@ -109,3 +110,43 @@ def test_health_and_readiness(watched):
     assert admin(watched.relay, "/readyz").body == b"ready\n"
     assert admin(watched.relay, "/readyz?serial=TNX-0001").status == 200
     assert admin(watched.relay, "/readyz?serial=TNX-0002").status == 503
+
+
+def wait_online(relay):
+    """The status, once the first end-to-end call through the tunnel was answered."""
+    until = time.monotonic() + DEADLINE
+    while True:
+        done = run("thinknx-relay", "status", "--config", relay.conf, expect=(0, 1))
+        if done.returncode == 0:
+            return done.stdout
+        assert time.monotonic() < until, done.stdout
+
+
+def test_status_shows_all_three_legs(watched):
+    text = wait_online(watched.relay)
+    assert re.search(
+        r"^CLIENT-RELAY ok for \d+ s: \d+ connections, [1-9]\d* TLS handshakes, \d+ failed, "
+        r"certificate ends in \d+ d$",
+        text,
+        re.M,
+    ), text
+    titles, row = text.splitlines()[-2:]
+    for title in ("RELAY-AGENT", "AGENT-SERVER"):
+        assert row[titles.index(title) :].startswith("ok ")
+    assert re.match(r"TNX-0001 +online", row)
+    agent = run("thinknx-agent", "status", "--config", watched.agent.conf).stdout
+    assert re.search(r"^relay wss://\S+ +open ", agent, re.M), agent
+    assert re.search(r"^server http://\S+ +ok ", agent, re.M), agent
+
+
+@pytest.mark.parametrize("program", ["thinknx-relay", "thinknx-agent"])
+def test_status_is_watched_over_and_over(watched, program):
+    conf = watched.relay.conf if program == "thinknx-relay" else watched.agent.conf
+    watching = Process(program, "status", "--watch", "--config", conf)
+    try:
+        shown = "RELAY-AGENT" if program == "thinknx-relay" else "ROUND TRIP"
+        watching.wait_log(shown)
+        start = watching.log.count()
+        watching.wait_log(shown, start)
+    finally:
+        watching.kill()
