@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import sqlite3
 import statistics
 import string
@@ -76,37 +77,49 @@ def status_kb(pid, name):
     raise KeyError(name)
 
 
+def start_simulator(runtime):
+    """A simulated building that writes nothing down, and its URL."""
+    process = harness.Process(
+        "thinknx-simulator", "--listen", f"{harness.HOST}:0", "--runtime-file", runtime
+    )
+    process.wait_log("listening")
+    port = harness.bound_port(json.loads(runtime.read_text()), "listen")
+    return process, f"http://{harness.HOST}:{port}"
+
+
 class Loaded:
     """A building whose relay has n keys."""
 
     def __init__(self, folder, n):
         self.n = n
         self.targets = folder / f"targets-{n}"
-        limits = {"key_rate": 1000000, "key_burst": 1000000}
+        # Not the building's own, whose log of requests is read while they come.
+        self.simulator, url = start_simulator(folder / f"simulator-{n}")
         self.building = harness.Building(
-            folder / f"keys-{n}",
-            auth="none",
-            relay={"limits": limits, "relay": {"log_level": "warn"}},
-            agent={"agent": {"log_level": "warn"}},
-            start=False,
+            folder / f"keys-{n}", auth="none", agent={"server": {"url": url}}, start=False
         )
         relay = self.building.relay
         relay.process.stop()
         used = add_keys(relay.folder / "relay.db", n)
         self.targets.write_text("".join(f"/{key}/{CALL}\n" for key in used))
-        relay.configure(
-            {
-                "https": {"listen": f"{harness.HOST}:{relay.https[1]}"},
-                "relay": {"log_level": "info"},
-                "limits": limits,
-            }
-        )
+        conf = {
+            "https": {"listen": f"{harness.HOST}:{relay.https[1]}"},
+            "limits": {"key_rate": 1000000, "key_burst": 1000000},
+        }
+        relay.configure(conf)
         started = time.monotonic()
         relay.start()
         self.start_s = time.monotonic() - started
         self.rss_kb = status_kb(relay.process.pid, "VmRSS")
         self.building.start_agent()
+        # One line per request would have us read them all.
+        relay.configure({**conf, "relay": {"log_level": "warn"}})
+        relay.process.signal(signal.SIGHUP)
         self.samples = []
+
+    def end(self):
+        self.building.kill()
+        self.simulator.kill()
 
     def cpu_s(self):
         fields = Path(f"/proc/{self.building.relay.process.pid}/stat").read_text()
@@ -162,7 +175,7 @@ def main():
             show(loaded)
         finally:
             for one in loaded:
-                one.building.kill()
+                one.end()
 
 
 if __name__ == "__main__":
