@@ -203,7 +203,7 @@ def test_rules_of_several_kinds_all_hold(scopes):
 def test_an_address_that_is_not_listed_may_call_nothing(scopes):
     assert_refused(scopes, "elsewhere", [(STATUS,), ("system/serverStatus",), (TURN_ON,)])
     # What a client says of its address does not count.
-    for field in (f"X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1",
+    for field in ("X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1",
                   "X-Real-IP: 192.0.2.1"):
         with scopes.building.connect() as c:
             answer = c.request(scopes.path("elsewhere", STATUS), fields=(field,))
