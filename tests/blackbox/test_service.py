@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,37 +22,49 @@ EXPOSURE_MAX = 2.0
 
 
 class Listener:
-    """A socket in systemd's place. Each message is a list of its lines."""
+    """A socket in systemd's place. A thread takes the messages as they come, as systemd would: few
+    of them fit into the socket, and those that do not are lost."""
 
     def __init__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="tnx-notify-")
         self.path = f"{self._folder.name}/s"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
-        self._socket.settimeout(DEADLINE)
-        self.seen = []
+        self._changed = threading.Condition()
+        self._lines = []
+        self._next = 0
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
 
-    def next(self):
-        self.seen.append(self._socket.recv(4096).decode().split("\n"))
-        return self.seen[-1]
+    def _read(self):
+        while message := self._socket.recv(4096):
+            with self._changed:
+                self._lines += message.decode().split("\n")
+                self._changed.notify_all()
+
+    def seen(self):
+        with self._changed:
+            return list(self._lines)
 
     def wait(self, wanted):
-        """The first message with a line that matches `wanted`; those before it are in `seen`."""
-        while True:
-            message = self.next()
-            for line in message:
-                if re.fullmatch(wanted, line):
-                    return line
-
-    def rest(self):
-        """What came and was not read yet."""
-        self._socket.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
+        """The next line that matches `wanted`, behind the one that was waited for before."""
+        until = time.monotonic() + DEADLINE
+        with self._changed:
             while True:
-                self.next()
-        self._socket.settimeout(DEADLINE)
+                while self._next < len(self._lines):
+                    line = self._lines[self._next]
+                    self._next += 1
+                    if re.fullmatch(wanted, line):
+                        return line
+                left = until - time.monotonic()
+                assert left > 0, f"no {wanted} within {DEADLINE:g} s, but {self._lines}"
+                self._changed.wait(left)
 
     def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", self.path)
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
         self._socket.close()
         self._folder.cleanup()
 
@@ -99,7 +113,7 @@ def service_life(process, conf, listener):
         listener.wait("WATCHDOG=1")
     process.signal(signal.SIGHUP)
     listener.wait("RELOADING=1")
-    assert any(line.startswith("MONOTONIC_USEC=") for line in listener.seen[-1])
+    listener.wait("MONOTONIC_USEC=[0-9]+")
     listener.wait("READY=1")
     process.wait_log("configuration reloaded")
     # A broken configuration: the old one stays, and systemd is told that the reload is over.
@@ -136,10 +150,9 @@ def test_a_relay_that_takes_over_says_who_is_the_main_process(relay, listener):
             assert pid != first.pid
             # The old one has ended when the new one, which holds its log, is the only one left.
             first.wait_log(r"msg=stopped")
-            listener.rest()
-            # For systemd the service goes on: an old process that is "stopping" would end it.
-            assert not any("STOPPING=1" in message for message in listener.seen)
             listener.wait("WATCHDOG=1")
+            # For systemd the service goes on: an old process that is "stopping" would end it.
+            assert "STOPPING=1" not in listener.seen()
         finally:
             with contextlib.suppress(UnboundLocalError, ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
