@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The listeners' certificates. Each worker has contexts of its own, so that none is shared between
- * threads; the ticket key makes them take each other's sessions. */
+ * threads; the shared ticket keys make them take each other's sessions. */
 #include "relay/certificates.h"
 
 #include <sys/stat.h>
@@ -27,23 +27,23 @@ uint64_t certificates_stamp(const struct relay_config *c)
     return stamp;
 }
 
-static int load_one(const struct relay_config *c, const uint8_t *ticket_key,
-                    struct tls_server **tls, struct error_text *e)
+static int load_one(const struct relay_config *c, struct tickets *tickets, struct tls_server **tls,
+                    struct error_text *e)
 {
     struct tls_pair pairs[CONF_VALUES_MAX];
     for (size_t i = 0; i < c->certificates.n_values; i++) {
         pairs[i] = (struct tls_pair){c->certificates.values[i], c->private_keys.values[i]};
     }
-    return tls_server_new(pairs, c->certificates.n_values, ticket_key, tls, e);
+    return tls_server_new(pairs, c->certificates.n_values, tickets, tls, e);
 }
 
 /* A context for every worker, or for none. */
-int certificates_load(const struct relay_config *c, const uint8_t *ticket_key, unsigned n_workers,
+int certificates_load(const struct relay_config *c, struct tickets *tickets, unsigned n_workers,
                       struct tls_server *tls[REF_WORKERS_MAX], struct error_text *e)
 {
     unsigned n = c->certificates.n_values > 0 ? n_workers : 0;
     for (unsigned i = 0; i < n; i++) {
-        int err = load_one(c, ticket_key, &tls[i], e);
+        int err = load_one(c, tickets, &tls[i], e);
         if (err < 0) {
             while (i > 0) {
                 tls_server_free(tls[--i]);

@@ -16,8 +16,8 @@ struct relay_config;
 uint64_t certificates_stamp(const struct relay_config *c);
 
 /* Reads the configured files into one context for each worker; none if there are no certificates.
- * `ticket_key` has TLS_TICKET_KEY_BYTES. As tls_server_new; on failure nothing is left to free. */
-int certificates_load(const struct relay_config *c, const uint8_t *ticket_key, unsigned n_workers,
+ * As tls_server_new; on failure nothing is left to free. */
+int certificates_load(const struct relay_config *c, struct tickets *tickets, unsigned n_workers,
                       struct tls_server *tls[REF_WORKERS_MAX], struct error_text *e);
 
 /* Gives them (NULL: those in use stay), and the relay's settings, to the workers that run. */

@@ -91,10 +91,9 @@ int command_check(int argc, char **argv)
     if (read_config(path, &c) < 0) {
         return EXIT_CODE_CONFIG;
     }
-    static const uint8_t no_tickets[TLS_TICKET_KEY_BYTES];
     struct error_text e = {""};
     struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
-    int err = certificates_load(&c, no_tickets, 1, tls, &e);
+    int err = certificates_load(&c, NULL, 1, tls, &e);
     if (err < 0) {
         (void)fprintf(stderr, "thinknx-relay: %s: %s\n", path, e.text);
     } else {

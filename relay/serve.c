@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "proto/base/notify.h"
 #include "proto/base/secret.h"
 #include "proto/io/signals.h"
+#include "proto/io/tickets.h"
 #include "relay/addresses.h"
 #include "relay/certificates.h"
 #include "relay/config.h"
@@ -30,6 +30,8 @@
 
 /* How often certificate files are looked at. */
 #define CERTIFICATE_LOOK_MS 5000
+/* The key that session tickets are sealed with is replaced so often; tickets live for two hours. */
+#define TICKETS_ROTATE_MS ((uint64_t)12 * 3600 * 1000)
 /* After the drain's limit everything is cut; a process that has not ended so much later is stuck.
  */
 #define STUCK_MS 5000
@@ -46,7 +48,8 @@ struct serve {
     struct relay_config config;
     const char *config_path;
     struct relay relay;
-    uint8_t ticket_key[TLS_TICKET_KEY_BYTES];
+    struct tickets *tickets;
+    uint64_t tickets_ms;         /* when their key was made */
     uint64_t certificates_stamp; /* of the files that are in use */
     uv_loop_t loop;
     struct signals signals;
@@ -77,7 +80,7 @@ static void reload_certificates(struct serve *s)
     struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
     struct error_text e;
     s->certificates_stamp = certificates_stamp(&s->config);
-    if (certificates_load(&s->config, s->ticket_key, s->relay.n_workers, tls, &e) < 0) {
+    if (certificates_load(&s->config, s->tickets, s->relay.n_workers, tls, &e) < 0) {
         log_event(LOG_LEVEL_ERROR, "new certificate refused, the old one stays",
                   log_text("reason", e.text));
         return;
@@ -92,6 +95,9 @@ static void on_look(uv_timer_t *timer)
     struct serve *s = timer->data;
     if (certificates_stamp(&s->config) != s->certificates_stamp) {
         reload_certificates(s);
+    }
+    if (clock_now_ms() - s->tickets_ms >= TICKETS_ROTATE_MS && tickets_rotate(s->tickets) == 0) {
+        s->tickets_ms = clock_now_ms();
     }
 }
 
@@ -141,7 +147,7 @@ static void reload(struct serve *s)
     int err = relay_config_read(s->config_path, &new, &e);
     if (err == 0) {
         stamp = certificates_stamp(&new); /* before reading: what changes meanwhile is looked at */
-        err = certificates_load(&new, s->ticket_key, s->relay.n_workers, tls, &e);
+        err = certificates_load(&new, s->tickets, s->relay.n_workers, tls, &e);
         if (err < 0) {
             relay_config_free(&new);
         }
@@ -331,7 +337,7 @@ static int open_workers(struct serve *s, struct error_text *e)
     }
     struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
     s->certificates_stamp = certificates_stamp(&s->config);
-    int err = certificates_load(&s->config, s->ticket_key, relay->n_workers, tls, e);
+    int err = certificates_load(&s->config, s->tickets, relay->n_workers, tls, e);
     for (unsigned i = 0; i < relay->n_workers && err == 0; i++) {
         relay->workers[i].tls = tls[i];
     }
@@ -370,8 +376,8 @@ static int open_relay(struct serve *s, struct error_text *e)
     relay->started_ms = clock_now_ms();
     relay->started_s = clock_wall_s();
     (void)snprintf(relay->software, sizeof(relay->software), "thinknx-relay/%s", TNX_VERSION);
-    if (pthread_mutex_init(&relay->reload_lock, NULL) != 0 ||
-        RAND_bytes(s->ticket_key, sizeof(s->ticket_key)) != 1) {
+    s->tickets_ms = relay->started_ms;
+    if (pthread_mutex_init(&relay->reload_lock, NULL) != 0 || tickets_new(&s->tickets) < 0) {
         return error_set(e, ERROR_INTERNAL, "no randomness");
     }
     relay->peers = peers_new(CONFIG_CONNECTIONS_MAX);
@@ -430,7 +436,7 @@ static void close_relay(struct serve *s)
     free(relay->workers);
     peers_free(relay->peers);
     board_free(relay->board);
-    secret_cleanse(s->ticket_key, sizeof(s->ticket_key));
+    tickets_free(s->tickets);
 }
 
 static int run(struct serve *s)

@@ -11,6 +11,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
+#include "proto/io/tickets.h"
 
 /* TLS 1.2 suites with forward secrecy and AEAD, as Mozilla's "intermediate" without DHE. */
 #define TLS12_SUITES                                                                               \
@@ -114,7 +115,7 @@ static int select_certificate(SSL *ssl, int *alert, void *arg)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-static int set_policy(SSL_CTX *ctx, const uint8_t *ticket_key)
+static int set_policy(SSL_CTX *ctx, struct tickets *tickets)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
@@ -124,14 +125,14 @@ static int set_policy(SSL_CTX *ctx, const uint8_t *ticket_key)
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     static const unsigned char id[] = "thinknx-relay";
-    /* The control macro takes void *, and does not write. */
-    void *key = (void *)(uintptr_t)ticket_key;
+    if (tickets != NULL && tickets_use(tickets, ctx) < 0) {
+        return ERROR_NOMEM;
+    }
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
                    SSL_CTX_set_cipher_list(ctx, TLS12_SUITES) == 1 &&
                    SSL_CTX_set_ciphersuites(ctx, TLS13_SUITES) == 1 &&
                    SSL_CTX_set1_groups_list(ctx, TLS_GROUPS) == 1 &&
-                   SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1) == 1 &&
-                   SSL_CTX_set_tlsext_ticket_keys(ctx, key, TLS_TICKET_KEY_BYTES) == 1
+                   SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1) == 1
                ? 0
                : ERROR_INTERNAL;
 }
@@ -160,7 +161,7 @@ static int64_t end_of_validity(SSL_CTX *ctx)
     return timegm(&tm);
 }
 
-static int add_pair(struct tls_server *s, const struct tls_pair *pair, const uint8_t *ticket_key,
+static int add_pair(struct tls_server *s, const struct tls_pair *pair, struct tickets *tickets,
                     struct error_text *e)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -173,7 +174,7 @@ static int add_pair(struct tls_server *s, const struct tls_pair *pair, const uin
         return error_set(e, ERROR_NOMEM, "out of memory");
     }
     s->n_contexts++;
-    if (set_policy(ctx, ticket_key) < 0) {
+    if (set_policy(ctx, tickets) < 0) {
         return error_set(e, ERROR_INTERNAL, "cannot set up TLS: %s", openssl_reason());
     }
     int err = load_pair(ctx, pair, e);
@@ -190,9 +191,8 @@ static int add_pair(struct tls_server *s, const struct tls_pair *pair, const uin
     return 0;
 }
 
-int tls_server_new(const struct tls_pair *pairs, size_t n_pairs,
-                   const uint8_t ticket_key[TLS_TICKET_KEY_BYTES], struct tls_server **server,
-                   struct error_text *e)
+int tls_server_new(const struct tls_pair *pairs, size_t n_pairs, struct tickets *tickets,
+                   struct tls_server **server, struct error_text *e)
 {
     if (n_pairs == 0 || n_pairs > TLS_CERTIFICATES_MAX) {
         return error_set(e, ERROR_CONFIG, "between 1 and %d certificates are needed",
@@ -206,7 +206,7 @@ int tls_server_new(const struct tls_pair *pairs, size_t n_pairs,
     ERR_clear_error();
     int err = 0;
     for (size_t i = 0; i < n_pairs && err == 0; i++) {
-        err = add_pair(s, &pairs[i], ticket_key, e);
+        err = add_pair(s, &pairs[i], tickets, e);
     }
     ERR_clear_error();
     if (err < 0) {

@@ -12,24 +12,22 @@
 
 /* Certificates of one listener. */
 #define TLS_CERTIFICATES_MAX 32
-/* Of the secret that tickets are sealed with. */
-#define TLS_TICKET_KEY_BYTES 80
 
 struct tls_pair {
     const char *certificate; /* PEM file, leaf first, then its chain */
     const char *private_key; /* PEM file */
 };
 
+struct tickets;
 struct tls_server;
 
 /* Reads all files and checks that each key belongs to its certificate and that it is valid now (an
  * expired one is told by a warning in the log, not refused). The first pair answers clients that
- * name no host, or one that no certificate has. `ticket_key` lets several contexts (workers,
- * reloads) take each other's tickets. ERROR_CONFIG with a sentence that names the file,
- * ERROR_NOMEM. */
-int tls_server_new(const struct tls_pair *pairs, size_t n_pairs,
-                   const uint8_t ticket_key[TLS_TICKET_KEY_BYTES], struct tls_server **server,
-                   struct error_text *e);
+ * name no host, or one that no certificate has. `tickets` (NULL: keys of its own) lets
+ * several contexts (workers, reloads) take each other's tickets; borrowed. ERROR_CONFIG with a
+ * sentence that names the file, ERROR_NOMEM. */
+int tls_server_new(const struct tls_pair *pairs, size_t n_pairs, struct tickets *tickets,
+                   struct tls_server **server, struct error_text *e);
 
 /* Connections that were made with it keep what they need. NULL is allowed. */
 void tls_server_free(struct tls_server *s);

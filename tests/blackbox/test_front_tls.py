@@ -224,6 +224,19 @@ def test_a_ticket_outlives_a_reload(start_relay, version):
         assert c._socket.session_reused
 
 
+@pytest.mark.parametrize("version", VERSIONS, ids=["tls1.2", "tls1.3"])
+def test_a_ticket_is_taken_by_every_worker(start_relay, version):
+    """The kernel spreads the connections: that all of them meet one worker is next to impossible."""
+    # pylint: disable=protected-access
+    relay = start_relay({"relay": {"workers": 4}})
+    context = context_for(relay.ca, version, version)
+    with resumable(relay, context) as c:
+        ticket = c._socket.session
+    for _ in range(24):
+        with resumable(relay, context, ticket) as c:
+            assert c._socket.session_reused
+
+
 # --- certificates -------------------------------------------------------------------------------
 
 

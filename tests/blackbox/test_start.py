@@ -359,9 +359,11 @@ def in_flight(building, n):
     return connections
 
 
-@pytest.mark.parametrize("first", ["relay", "agent"])
-def test_sigterm_lets_calls_in_flight_finish(start_building, first):
-    building = start_building(simulator=["--feedback-delay-ms", "600"])
+@pytest.mark.parametrize("first, workers", [("relay", 1), ("agent", 1), ("relay", 4)])
+def test_sigterm_lets_calls_in_flight_finish(start_building, first, workers):
+    """And then each worker's loop closes with no handle left, or the program aborts."""
+    building = start_building(simulator=["--feedback-delay-ms", "600"],
+                              relay={"relay": {"workers": workers}})
     connections = in_flight(building, 8)
     getattr(building, first).process.stop()
     for c in connections:

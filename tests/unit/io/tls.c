@@ -15,12 +15,13 @@
 #include <cmocka.h>
 
 #include "proto/base/clock.h"
+#include "proto/io/tickets.h"
 #include "tests/unit/io/pair_files.h"
 
 #define DAY_S      86400
 #define ROUNDS_MAX 50
 
-static const uint8_t ticket_key[TLS_TICKET_KEY_BYTES] = "eighty bytes that tests may know";
+static struct tickets *tickets;
 
 static struct pair_files one; /* one.example */
 static struct pair_files two; /* *.two.example */
@@ -48,6 +49,7 @@ static int set_up(void **state)
     memset(&error, 0, sizeof(error));
     client_ctx = SSL_CTX_new(TLS_client_method());
     assert_non_null(client_ctx);
+    assert_int_equal(tickets_new(&tickets), 0);
     client = SSL_new(client_ctx);
     assert_non_null(client);
     return 0;
@@ -68,20 +70,22 @@ static int tear_down(void **state)
     SSL_CTX_free(client_ctx);
     tls_server_free(server);
     server = NULL;
+    tickets_free(tickets);
+    tickets = NULL;
     return 0;
 }
 
 static int try_files(const char *certificate, const char *private_key)
 {
     struct tls_pair pair = {.certificate = certificate, .private_key = private_key};
-    return tls_server_new(&pair, 1, ticket_key, &server, &error);
+    return tls_server_new(&pair, 1, tickets, &server, &error);
 }
 
-static struct tls_server *make_server(const uint8_t *key)
+static struct tls_server *make_server(struct tickets *keys)
 {
     struct tls_pair pairs[] = {one.pair, two.pair};
     struct tls_server *s = NULL;
-    assert_int_equal(tls_server_new(pairs, 2, key, &s, &error), 0);
+    assert_int_equal(tls_server_new(pairs, 2, keys, &s, &error), 0);
     return s;
 }
 
@@ -167,7 +171,7 @@ static void expect_certificate_for(const char *name, const char *host)
 static void test_tls_chooses_the_certificate_by_the_name_asked_for(void **state)
 {
     (void)state;
-    server = make_server(ticket_key);
+    server = make_server(tickets);
     expect_certificate_for("one.example", "one.example");
     expect_certificate_for("a.two.example", "a.two.example");
     expect_certificate_for("A.TWO.example", "a.two.example");
@@ -176,7 +180,7 @@ static void test_tls_chooses_the_certificate_by_the_name_asked_for(void **state)
 static void test_tls_serves_the_first_certificate_to_who_names_none_of_them(void **state)
 {
     (void)state;
-    server = make_server(ticket_key);
+    server = make_server(tickets);
     expect_certificate_for(NULL, "one.example");
     expect_certificate_for("three.example", "one.example");
     expect_certificate_for("two.example", "one.example");
@@ -220,7 +224,7 @@ static void test_tls_reload_leaves_connections_alive(void **state)
     static const char *const names[] = {"one.example", "a.two.example"};
     for (size_t i = 0; i < 2; i++) {
         connect_again();
-        server = make_server(ticket_key);
+        server = make_server(tickets);
         assert_int_equal(SSL_set_tlsext_host_name(client, names[i]), 1);
         assert_true(connect_to(server));
         tls_server_free(server);
@@ -236,7 +240,7 @@ static void test_tls_reload_leaves_handshakes_alive(void **state)
     static const char *const names[] = {"one.example", "a.two.example"};
     for (size_t i = 0; i < 2; i++) {
         connect_again();
-        server = make_server(ticket_key);
+        server = make_server(tickets);
         assert_int_equal(SSL_set_tlsext_host_name(client, names[i]), 1);
         join(server);
         tls_server_free(server);
@@ -262,7 +266,7 @@ static bool connect_with_version(int version)
 static void test_tls_speaks_1_2_and_1_3_and_nothing_older(void **state)
 {
     (void)state;
-    server = make_server(ticket_key);
+    server = make_server(tickets);
     assert_true(connect_with_version(TLS1_3_VERSION));
     assert_true(connect_with_version(TLS1_2_VERSION));
     assert_false(connect_with_version(TLS1_1_VERSION));
@@ -281,7 +285,7 @@ static bool connect_with_suites(const char *suites)
 static void test_tls_takes_suites_with_forward_secrecy_and_aead_only(void **state)
 {
     (void)state;
-    server = make_server(ticket_key);
+    server = make_server(tickets);
     assert_true(connect_with_suites("ECDHE-ECDSA-AES128-GCM-SHA256"));
     assert_true(connect_with_suites("ECDHE-ECDSA-CHACHA20-POLY1305"));
     assert_false(connect_with_suites("ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA"));
@@ -293,7 +297,7 @@ static void test_tls_takes_suites_with_forward_secrecy_and_aead_only(void **stat
 static void test_tls_refuses_renegotiation(void **state)
 {
     (void)state;
-    server = make_server(ticket_key);
+    server = make_server(tickets);
     char byte = 0;
     assert_true(connect_with_suites("ECDHE-ECDSA-AES128-GCM-SHA256"));
     assert_int_equal(SSL_renegotiate(client), 1);
@@ -325,7 +329,7 @@ static void expect_alpn(const char *offered, const char *chosen)
 static void test_tls_alpn_answers_http_1_1_or_nothing(void **state)
 {
     (void)state;
-    server = make_server(ticket_key);
+    server = make_server(tickets);
     expect_alpn("\x08http/1.1", "http/1.1");
     expect_alpn("\x02h2\x08http/1.1", "http/1.1");
     expect_alpn("\x02h2", "");
@@ -333,34 +337,61 @@ static void test_tls_alpn_answers_http_1_1_or_nothing(void **state)
     expect_alpn(NULL, "");
 }
 
-/* Connects to `s` with the ticket that a connection to `server` got. */
-static bool resumes_at(const struct tls_server *s, int version, const char *name)
+/* The ticket that a connection to `server` gets; owned. */
+static SSL_SESSION *take_ticket(int version, const char *name)
 {
     char byte = 0;
     assert_int_equal(SSL_CTX_set_max_proto_version(client_ctx, version), 1);
     connect_again();
     assert_int_equal(SSL_set_tlsext_host_name(client, name), 1);
     assert_true(connect_to(server));
-    (void)SSL_read(client, &byte, 1); /* TLS 1.3 sends the ticket behind the handshake */
-    SSL_SESSION *session = SSL_get1_session(client);
+    (void)SSL_read(client, &byte, 1);            /* TLS 1.3 sends the ticket behind the handshake */
     SSL_set_shutdown(client, SSL_SENT_SHUTDOWN); /* else OpenSSL gives the session up */
+    return SSL_get1_session(client);
+}
+
+/* Connects to `s` with it; takes it. */
+static bool resumes_with(const struct tls_server *s, SSL_SESSION *ticket, const char *name)
+{
     connect_again();
     assert_int_equal(SSL_set_tlsext_host_name(client, name), 1);
-    assert_int_equal(SSL_set_session(client, session), 1);
-    SSL_SESSION_free(session);
+    assert_int_equal(SSL_set_session(client, ticket), 1);
+    SSL_SESSION_free(ticket);
     assert_true(connect_to(s));
     assert_alive();
     return SSL_session_reused(client) == 1;
+}
+
+static bool resumes_at(const struct tls_server *s, int version, const char *name)
+{
+    return resumes_with(s, take_ticket(version, name), name);
+}
+
+static void test_tls_tickets_are_taken_for_one_rotation_of_their_key(void **state)
+{
+    (void)state;
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    server = make_server(tickets);
+    for (size_t i = 0; i < 2; i++) {
+        for (int n_rotations = 0; n_rotations < 3; n_rotations++) {
+            SSL_SESSION *ticket = take_ticket(versions[i], "one.example");
+            for (int k = 0; k < n_rotations; k++) {
+                assert_int_equal(tickets_rotate(tickets), 0);
+            }
+            assert_int_equal(resumes_with(server, ticket, "one.example"), n_rotations < 2);
+        }
+    }
 }
 
 static void test_tls_tickets_are_taken_by_every_server_with_the_key(void **state)
 {
     (void)state;
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    static const uint8_t other_key[TLS_TICKET_KEY_BYTES] = "another";
-    server = make_server(ticket_key);
-    struct tls_server *same = make_server(ticket_key);
-    struct tls_server *other = make_server(other_key);
+    struct tickets *others = NULL;
+    assert_int_equal(tickets_new(&others), 0);
+    server = make_server(tickets);
+    struct tls_server *same = make_server(tickets);
+    struct tls_server *other = make_server(others);
     for (size_t i = 0; i < 2; i++) {
         assert_true(resumes_at(same, versions[i], "one.example"));
         assert_true(resumes_at(same, versions[i], "a.two.example"));
@@ -368,6 +399,7 @@ static void test_tls_tickets_are_taken_by_every_server_with_the_key(void **state
     }
     tls_server_free(same);
     tls_server_free(other);
+    tickets_free(others);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -385,6 +417,7 @@ int main(void)
         CASE(test_tls_takes_suites_with_forward_secrecy_and_aead_only),
         CASE(test_tls_refuses_renegotiation),
         CASE(test_tls_alpn_answers_http_1_1_or_nothing),
+        CASE(test_tls_tickets_are_taken_for_one_rotation_of_their_key),
         CASE(test_tls_tickets_are_taken_by_every_server_with_the_key),
     };
     return cmocka_run_group_tests(tests, make_pairs, pair_files_tear_down);

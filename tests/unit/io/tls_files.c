@@ -18,8 +18,6 @@
 
 #define DAY_S 86400
 
-static const uint8_t ticket_key[TLS_TICKET_KEY_BYTES];
-
 static struct pair_files one; /* one.example */
 static struct pair_files two; /* two.example */
 static struct tls_server *server;
@@ -46,7 +44,7 @@ static int tear_down(void **state)
 static int try_files(const char *certificate, const char *private_key)
 {
     struct tls_pair pair = {.certificate = certificate, .private_key = private_key};
-    return tls_server_new(&pair, 1, ticket_key, &server, &error);
+    return tls_server_new(&pair, 1, NULL, &server, &error);
 }
 
 static void assert_refused(const char *certificate, const char *private_key, const char *named)
@@ -114,7 +112,7 @@ static void test_tls_refuses_all_pairs_if_the_last_is_bad(void **state)
 {
     (void)state;
     struct tls_pair pairs[] = {one.pair, two.pair, {one.certificate, two.private_key}};
-    assert_int_equal(tls_server_new(pairs, 3, ticket_key, &server, &error), ERROR_CONFIG);
+    assert_int_equal(tls_server_new(pairs, 3, NULL, &server, &error), ERROR_CONFIG);
     assert_null(server);
 }
 
@@ -125,11 +123,11 @@ static void test_tls_takes_1_to_32_certificates(void **state)
     for (size_t i = 0; i <= TLS_CERTIFICATES_MAX; i++) {
         pairs[i] = one.pair;
     }
-    assert_int_equal(tls_server_new(pairs, 0, ticket_key, &server, &error), ERROR_CONFIG);
-    assert_int_equal(tls_server_new(pairs, TLS_CERTIFICATES_MAX + 1, ticket_key, &server, &error),
+    assert_int_equal(tls_server_new(pairs, 0, NULL, &server, &error), ERROR_CONFIG);
+    assert_int_equal(tls_server_new(pairs, TLS_CERTIFICATES_MAX + 1, NULL, &server, &error),
                      ERROR_CONFIG);
     assert_null(server);
-    assert_int_equal(tls_server_new(pairs, TLS_CERTIFICATES_MAX, ticket_key, &server, &error), 0);
+    assert_int_equal(tls_server_new(pairs, TLS_CERTIFICATES_MAX, NULL, &server, &error), 0);
 }
 
 static void test_tls_free_takes_null(void **state)
@@ -145,7 +143,7 @@ static void test_tls_expires_with_the_first_of_its_certificates(void **state)
     int64_t until_s = clock_wall_s() + 20 * DAY_S;
     pair_files_make(&late, "late.example", until_s);
     struct tls_pair pairs[] = {one.pair, late.pair};
-    assert_int_equal(tls_server_new(pairs, 2, ticket_key, &server, &error), 0);
+    assert_int_equal(tls_server_new(pairs, 2, NULL, &server, &error), 0);
     assert_int_equal(tls_server_expires_s(server), until_s);
 }
 
