@@ -156,6 +156,10 @@ const char *mux_fault_name(enum mux_fault fault);
 /* True if mux_pull would give bytes. O(1). */
 bool mux_wants_send(const struct mux *m);
 
+/* True if a GOAWAY waits to be sent, and no request would leave with it. Who is about to close the
+ * websocket pulls then, and only then: a request that left now would never be answered. */
+bool mux_wants_goodbye(const struct mux *m);
+
 /* Whole frames for one message, up to FRAME_MESSAGE_BYTES or one larger frame; `cap` is at least
  * FRAME_HEADER_BYTES + FRAME_PAYLOAD_MAX. First what was ready (control frames, answers' heads and
  * small answers whole), then REQUESTs, then DATA of all streams in turn, at most FRAME_DATA_MAX of

@@ -206,3 +206,14 @@ bool mux_wants_send(const struct mux *m)
     return !list_empty(&m->requests) || m->goaway_due ||
            (!list_empty(&m->ring) && m->send_credit > 0);
 }
+
+bool mux_wants_goodbye(const struct mux *m)
+{
+    if (m->closed) {
+        return false;
+    }
+    if (m->fault != MUX_FAULT_NONE) {
+        return m->out.len > 0;
+    }
+    return m->goaway_due && list_empty(&m->requests);
+}

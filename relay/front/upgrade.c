@@ -33,21 +33,38 @@ static void refuse(struct session *s, enum answer_reason reason, const char *why
     session_answer(s, reason, &d);
 }
 
-/* The text is written by hand: 401 has a challenge, and is no answer of the API. */
-static void refuse_credentials(struct session *s)
+struct refusal {
+    uint16_t status;
+    const char *text; /* written by hand: no answer of the API */
+    const char *why;
+};
+
+/* One answer, so that nobody learns which serials there are. */
+static const struct refusal unknown_agent = {
+    401,
+    "HTTP/1.1 401 Unauthorized\r\n"
+    "WWW-Authenticate: Basic realm=\"thinknx-relay\"\r\n"
+    "Content-Length: 0\r\nConnection: close\r\n\r\n",
+    "unknown serial or wrong token",
+};
+/* Only who has the token is told. */
+static const struct refusal disabled_server = {
+    403,
+    "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    "server is disabled",
+};
+
+static void refuse_agent(struct session *s, const struct refusal *refusal)
 {
-    static const char text[] = "HTTP/1.1 401 Unauthorized\r\n"
-                               "WWW-Authenticate: Basic realm=\"thinknx-relay\"\r\n"
-                               "Content-Length: 0\r\nConnection: close\r\n\r\n";
     char address[SESSION_ADDRESS_BYTES];
     session_format_address(s, address);
     log_event(LOG_LEVEL_WARN, "agent refused", log_text("address", address),
-              log_text("reason", "unknown serial, wrong token, or disabled server"));
+              log_text("reason", refusal->why));
     metrics_add(&s->worker->metrics.tunnels_refused, 1);
     s->close_after = true;
-    s->result.status = 401;
+    s->result.status = refusal->status;
     s->result.reason = "agent_refused";
-    (void)session_write(s, text, sizeof(text) - 1);
+    (void)session_write(s, refusal->text, strlen(refusal->text));
     session_done(s);
 }
 
@@ -123,6 +140,14 @@ void upgrade_answer(struct session *s)
         return;
     }
     const struct directory_server *server = authenticate(s);
+    if (server != NULL && !server->enabled) {
+        refuse_agent(s, &disabled_server);
+        return;
+    }
+    if (server != NULL && w->draining) {
+        refuse(s, ANSWER_SERVER_OFFLINE, "the relay drains");
+        return;
+    }
     if (server != NULL) {
         accept_agent(s, server, accept);
         return;
@@ -140,5 +165,5 @@ void upgrade_answer(struct session *s)
         session_answer(s, ANSWER_RATE_LIMITED, &d);
         return;
     }
-    refuse_credentials(s);
+    refuse_agent(s, &unknown_agent);
 }

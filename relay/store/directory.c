@@ -127,7 +127,6 @@ const struct directory_server *directory_find_agent(struct directory_reader *r, 
     if (entry == NULL) {
         entry = &NO_SERVER;
     }
-    usable &= entry->server.enabled;
     usable &= secret_equal(entry->server.token_hash, hash, sizeof(hash));
     secret_cleanse(hash, sizeof(hash));
     return usable ? &entry->server : NULL;

@@ -66,7 +66,8 @@ const struct directory_key *directory_find_key(struct directory_reader *r, struc
                                                int64_t now_s,
                                                const struct directory_server **server);
 
-/* The enabled server with this serial and agent token, or NULL (compared in constant time). */
+/* The server with this serial and agent token, enabled or not; NULL = there is none (compared in
+ * constant time). */
 const struct directory_server *directory_find_agent(struct directory_reader *r, struct span serial,
                                                     struct span token);
 

@@ -7,6 +7,7 @@
 struct registry_entry {
     int64_t server;
     tunnel_ref tunnel; /* 0 = down */
+    uint64_t newest;   /* number of the newest one that was ever up */
     uint64_t changed_ms;
 };
 
@@ -66,7 +67,7 @@ bool registry_up(struct registry *r, int64_t server, tunnel_ref tunnel, uint64_t
     if (e == NULL) {
         e = add(r, server);
     }
-    if (e == NULL || ref_number(e->tunnel) > ref_number(tunnel)) {
+    if (e == NULL || e->newest > ref_number(tunnel)) {
         return false;
     }
     *replaced = e->tunnel;
@@ -74,6 +75,7 @@ bool registry_up(struct registry *r, int64_t server, tunnel_ref tunnel, uint64_t
         r->n_up++;
     }
     e->tunnel = tunnel;
+    e->newest = ref_number(tunnel);
     e->changed_ms = now_ms;
     return true;
 }

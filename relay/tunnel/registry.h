@@ -32,8 +32,9 @@ tunnel_ref registry_owner(const struct registry *r, int64_t server);
  * started: a request may wait for it. */
 bool registry_is_expected(const struct registry *r, int64_t server, uint64_t now_ms);
 
-/* A tunnel is up. The newest (largest number) wins: returns false if a newer one is known, else
- * true with `*replaced` the one before it (0 = none). ERROR: out of memory counts as false. */
+/* A tunnel is up. The newest (largest number) wins: returns false if a newer one is or was up, for
+ * messages of several workers may overtake each other; else true with `*replaced` the one before it
+ * (0 = none). Out of memory counts as false. */
 bool registry_up(struct registry *r, int64_t server, tunnel_ref tunnel, uint64_t now_ms,
                  tunnel_ref *replaced);
 

@@ -39,6 +39,39 @@ void tunnel_doom(struct tunnel *t, uint16_t code, const char *reason)
     }
 }
 
+/* ---- sending ---- */
+
+/* One message. False when there is nothing more to send, or no room for it now. */
+static bool send_message(struct tunnel *t)
+{
+    struct buffer *frame = &t->worker->frame;
+    uint8_t *room = NULL;
+    buffer_clear(frame);
+    size_t cap = FRAME_HEADER_BYTES + FRAME_PAYLOAD_MAX;
+    if (buffer_reserve(frame, WEBSOCKET_HEADER_BYTES_MAX + cap, &room) < 0) {
+        return false;
+    }
+    uint8_t *payload = room + WEBSOCKET_HEADER_BYTES_MAX;
+    size_t len = mux_pull(t->mux, payload, cap, worker_now_ms(t->worker));
+    if (len == 0) {
+        return false;
+    }
+    uint8_t header[WEBSOCKET_HEADER_BYTES_MAX];
+    size_t header_len = websocket_pack_header(header, len);
+    memcpy(payload - header_len, header, header_len);
+    return conn_write(t->conn, payload - header_len, header_len + len) == 0;
+}
+
+static void flush(struct tunnel *t)
+{
+    while (t->state != TUNNEL_ENDED && mux_wants_send(t->mux) &&
+           conn_pending(t->conn) < TUNNEL_PENDING_BYTES) {
+        if (!send_message(t)) {
+            return;
+        }
+    }
+}
+
 /* ---- the end ---- */
 
 void tunnel_unregister(struct tunnel *t, const char *reason)
@@ -67,14 +100,17 @@ static void send_close(struct tunnel *t, uint16_t code)
     }
 }
 
-/* `code` 0: the connection is gone already. */
+/* `code` 0: the connection is gone already. Else a GOAWAY that says why leaves before the close. */
 static void end(struct tunnel *t, uint16_t code, const char *reason)
 {
     if (t->state == TUNNEL_ENDED) {
         return;
     }
     bool was_up = t->state != TUNNEL_GREETING;
-    tunnel_unregister(t, reason);
+    tunnel_unregister(t, reason); /* first, so that nothing new comes in */
+    if (code != 0 && mux_wants_goodbye(t->mux)) {
+        flush(t);
+    }
     t->state = TUNNEL_ENDED;
     list_remove(&t->dirty_node);
     wheel_cancel(&t->tick);
@@ -116,39 +152,6 @@ static void end_if_doomed(struct tunnel *t)
 {
     if (t->doomed != 0) {
         end(t, t->doomed, t->doom_reason);
-    }
-}
-
-/* ---- sending ---- */
-
-/* One message. False when there is nothing more to send, or no room for it now. */
-static bool send_message(struct tunnel *t)
-{
-    struct buffer *frame = &t->worker->frame;
-    uint8_t *room = NULL;
-    buffer_clear(frame);
-    size_t cap = FRAME_HEADER_BYTES + FRAME_PAYLOAD_MAX;
-    if (buffer_reserve(frame, WEBSOCKET_HEADER_BYTES_MAX + cap, &room) < 0) {
-        return false;
-    }
-    uint8_t *payload = room + WEBSOCKET_HEADER_BYTES_MAX;
-    size_t len = mux_pull(t->mux, payload, cap, worker_now_ms(t->worker));
-    if (len == 0) {
-        return false;
-    }
-    uint8_t header[WEBSOCKET_HEADER_BYTES_MAX];
-    size_t header_len = websocket_pack_header(header, len);
-    memcpy(payload - header_len, header, header_len);
-    return conn_write(t->conn, payload - header_len, header_len + len) == 0;
-}
-
-static void flush(struct tunnel *t)
-{
-    while (t->state != TUNNEL_ENDED && mux_wants_send(t->mux) &&
-           conn_pending(t->conn) < TUNNEL_PENDING_BYTES) {
-        if (!send_message(t)) {
-            return;
-        }
     }
 }
 

@@ -83,6 +83,13 @@ static void announce(struct tunnel *t)
     worker_broadcast(t->worker->relay, m);
 }
 
+/* A tunnel that comes too late is told why, so that its agent waits as that demands. */
+static void turn_away(struct tunnel *t, enum head_goaway goaway, const char *why)
+{
+    mux_goaway(t->mux, goaway, 0);
+    tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, why);
+}
+
 static void on_ready(void *user, const struct mux_peer *peer)
 {
     struct tunnel *t = user;
@@ -91,12 +98,15 @@ static void on_ready(void *user, const struct mux_peer *peer)
     const char *objection = tunnel_objection(t, &goaway);
     tunnel_ref old = 0;
     if (objection != NULL) {
-        mux_goaway(t->mux, goaway, 0);
-        tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, objection);
+        turn_away(t, goaway, objection);
         return;
     }
-    if (w->draining || !registry_up(&w->registry, t->server, t->ref, worker_now_ms(w), &old)) {
-        tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "a newer tunnel is up, or the relay drains");
+    if (w->draining) {
+        turn_away(t, HEAD_GOAWAY_SHUTDOWN, "relay drains");
+        return;
+    }
+    if (!registry_up(&w->registry, t->server, t->ref, worker_now_ms(w), &old)) {
+        turn_away(t, HEAD_GOAWAY_REPLACED, "a newer tunnel is up");
         return;
     }
     t->state = TUNNEL_UP;

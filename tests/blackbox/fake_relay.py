@@ -196,13 +196,12 @@ class Tunnel:
     def send(self, *frames):
         self.send_message(b"".join(frames))
 
-    def greet(self, ping_idle_ms=20000, reply_deadline_ms=10000, generation=7):
+    def greet(self, ping_idle_ms=20000, reply_deadline_ms=10000, generation=7, version=1, extra=b""):
         """HELLO and WELCOME."""
         self.hello = self.recv(HELLO)
-        payload = struct.pack(
-            "<HHIIIQQIIB", 1, 0, 512, 65536, 512 * 65536, 0, generation, ping_idle_ms, reply_deadline_ms, 9
-        )
-        self.send(pack(WELCOME, 0, payload + b"fake/0.01"))
+        times = (ping_idle_ms, reply_deadline_ms)
+        payload = struct.pack("<HHIIIQQIIB", version, 0, 512, 65536, 512 * 65536, 0, generation, *times, 9)
+        self.send(pack(WELCOME, 0, payload + b"fake/0.01" + extra))
         return self
 
     def request(self, stream, path, *args, **kwargs):

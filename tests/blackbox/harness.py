@@ -363,6 +363,10 @@ class Connection:
         self.send(request(target, method, fields, body))
         return self.answer(method)
 
+    def wait_for(self, mark):
+        """Reads up to and with `mark`."""
+        self._until(mark)
+
     def rest(self):
         """All that comes until the peer ends the connection."""
         with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):

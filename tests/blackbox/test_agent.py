@@ -513,6 +513,43 @@ def test_fault_is_told(setup):
     relay.tunnel().greet()
 
 
+# A relay of the version before or after
+
+
+def test_what_a_newer_relay_adds_is_skipped(setup):
+    relay = setup.relay()
+    setup.start(relay.url())
+    tunnel = relay.tunnel().greet(extra=b"what version 2 adds")
+    tunnel.send(pack(15, 0, b"a type of version 2", 0xFF), pack(fake.PING, 0, b"12345678more", 0xFE))
+    assert tunnel.recv(fake.PONG).payload == b"12345678"
+    tunnel.request(1, "/api/V1/power")
+    setup.server.request().answer(b"as ever")
+    assert tunnel.response(1).body == b"as ever"
+    tunnel.goaway(99)  # counts as SHUTDOWN
+    setup.agent.wait_log("tunnel draining.*class=moved")
+    relay.tunnel().greet()
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_version_that_was_not_offered_is_refused(setup, version):
+    relay = setup.relay()
+    setup.start(relay.url())
+    tunnel = relay.tunnel().greet(version=version)
+    assert tunnel.wait_closed() == 4000 + 9
+    setup.agent.wait_log("relay not reached")
+
+
+def test_no_common_version_is_told_and_the_agent_waits(setup):
+    relay = setup.relay()
+    setup.start(relay.url())
+    tunnel = relay.tunnel()
+    tunnel.recv(fake.HELLO)
+    tunnel.goaway(fake.GOAWAY_VERSION)
+    tunnel.close(4000 + 9)
+    line = setup.agent.wait_log(r'class=refused reason="relay speaks no common version.* retry_ms=(?P<ms>\d+)')
+    assert retry_ms(line) >= SLOW_MS
+
+
 def test_text_message_is_refused(setup):
     _, tunnel = setup.up()
     tunnel.send_message(b"hello", opcode=1)

@@ -82,6 +82,17 @@ static void test_registry_tunnel_that_was_replaced_takes_nothing_down(void **sta
     assert_int_equal(r.n_up, 1);
 }
 
+/* Messages of different workers may overtake each other. */
+static void test_registry_tunnel_that_is_told_late_does_not_come_back(void **state)
+{
+    (void)state;
+    (void)up(SERVER, ref_tunnel(1, 6));
+    registry_down(&r, SERVER, ref_tunnel(1, 6), START_MS + 1);
+    refuse(SERVER, ref_tunnel(0, 5));
+    assert_int_equal(r.n_up, 0);
+    (void)up(SERVER, ref_tunnel(0, 7));
+}
+
 static void test_registry_counts_the_servers_that_are_up(void **state)
 {
     (void)state;
@@ -150,6 +161,7 @@ int main(void)
         CASE(test_registry_knows_the_owner_while_its_tunnel_is_up),
         CASE(test_registry_newest_tunnel_wins_whatever_worker_has_it),
         CASE(test_registry_tunnel_that_was_replaced_takes_nothing_down),
+        CASE(test_registry_tunnel_that_is_told_late_does_not_come_back),
         CASE(test_registry_counts_the_servers_that_are_up),
         CASE(test_registry_expects_a_tunnel_back_for_a_minute),
         CASE(test_registry_expects_every_tunnel_for_a_minute_after_the_start),

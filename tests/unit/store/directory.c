@@ -105,7 +105,7 @@ static void enabled_servers_are_counted(void **state)
     end(&f);
 }
 
-static void agent_needs_serial_and_token_of_an_enabled_server(void **state)
+static void agent_needs_serial_and_token(void **state)
 {
     struct fixture f;
     (void)state;
@@ -119,7 +119,10 @@ static void agent_needs_serial_and_token_of_an_enabled_server(void **state)
     assert_null(directory_find_agent(f.r, span_of("TNX-7"), span_of("Token")));
     assert_null(directory_find_agent(f.r, span_of("TNX-7"), span_of("")));
     assert_null(directory_find_agent(f.r, span_of("tnx-7"), span_of("token")));
-    assert_null(directory_find_agent(f.r, span_of("TNX-8"), span_of("token")));
+    server = directory_find_agent(f.r, span_of("TNX-8"), span_of("token"));
+    assert_non_null(server);
+    assert_false(server->enabled);
+    assert_null(directory_find_agent(f.r, span_of("TNX-8"), span_of("Token")));
     assert_null(directory_find_agent(f.r, span_of("TNX-9"), span_of("token")));
     assert_null(directory_find_agent(f.r, span_of(""), span_of("token")));
     assert_non_null(directory_find_server(f.r, 8));
@@ -374,7 +377,7 @@ int main(void)
         cmocka_unit_test(key_is_found_with_its_server),
         cmocka_unit_test(everything_else_is_not_found),
         cmocka_unit_test(enabled_servers_are_counted),
-        cmocka_unit_test(agent_needs_serial_and_token_of_an_enabled_server),
+        cmocka_unit_test(agent_needs_serial_and_token),
         cmocka_unit_test(changes_keep_buckets_and_removals_end_them),
         cmocka_unit_test(equal_version_is_no_change),
         cmocka_unit_test(key_may_get_another_secret),

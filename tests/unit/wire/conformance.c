@@ -23,7 +23,7 @@
 #endif
 
 /* Fewest cases that must be found, lest a moved folder pass for a success. */
-#define CASES_MIN 40
+#define CASES_MIN 130
 
 #define SCRIPT_BYTES  8192
 #define MESSAGE_BYTES (FRAME_HEADER_BYTES + UINT16_MAX)

@@ -27,7 +27,11 @@ static void print_heads(const struct frame_header *h, const uint8_t *payload, ch
                        (int)request.query.len, request.query.p, request.body_bytes);
     } else {
         assert_int_equal(head_unpack_response(payload, h->len, &response, fields), 0);
-        (void)snprintf(text, cap, " %u body=%lld", response.status, (long long)response.body_bytes);
+        char body[24] = "?";
+        if (response.body_bytes >= 0) {
+            (void)snprintf(body, sizeof(body), "%lld", (long long)response.body_bytes);
+        }
+        (void)snprintf(text, cap, " %u body=%s", response.status, body);
     }
 }
 

@@ -54,6 +54,35 @@ static void closing_resets_every_stream_oldest_first(void **state)
     assert_int_equal(mux_n_streams(p->relay), 0);
 }
 
+/* Before a websocket is closed. */
+static void goodbye_leaves_only_if_no_request_would(void **state)
+{
+    struct pipe *p = *state;
+    assert_false(mux_wants_goodbye(p->relay));
+    pipe_get(p, "/queued");
+    assert_false(mux_wants_goodbye(p->relay));
+    mux_goaway(p->relay, HEAD_GOAWAY_SHUTDOWN, 0);
+    assert_false(mux_wants_goodbye(p->relay));
+    mux_reset(p->relay, 1, HEAD_RESET_CLIENT_GONE, HEAD_DELIVERED_NO);
+    assert_true(mux_wants_goodbye(p->relay));
+    pipe_settle(p);
+    assert_false(mux_wants_goodbye(p->relay));
+    pipe_expect_agent(p, "goaway shutdown 0\n");
+}
+
+static void goodbye_after_a_fault_leaves_though_requests_wait(void **state)
+{
+    struct pipe *p = *state;
+    pipe_get(p, "/queued");
+    static const uint8_t nothing[1] = {0};
+    assert_int_equal(pipe_feed(p, p->relay, 9, FRAME_HANDED, 0, nothing, 0), ERROR_PEER);
+    assert_true(mux_wants_goodbye(p->relay));
+    assert_true(pipe_to_agent(p));
+    pipe_expect_agent(p, "goaway protocol 0\n");
+    mux_close(p->relay);
+    assert_false(mux_wants_goodbye(p->relay));
+}
+
 static void goaway_of_the_relay_lets_open_streams_finish(void **state)
 {
     struct pipe *p = *state;
@@ -140,6 +169,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(closing_resets_every_stream_oldest_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(goodbye_leaves_only_if_no_request_would, setup, teardown),
+        cmocka_unit_test_setup_teardown(goodbye_after_a_fault_leaves_though_requests_wait, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(goaway_of_the_relay_lets_open_streams_finish, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
