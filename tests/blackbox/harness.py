@@ -367,6 +367,13 @@ class Connection:
         """Reads up to and with `mark`."""
         self._until(mark)
 
+    def some(self, most):
+        """What is there, or comes next, of up to `most` bytes; nothing at the end."""
+        if not self._unread:
+            self._unread = self._socket.recv(most)
+        part, self._unread = self._unread[:most], self._unread[most:]
+        return part
+
     def rest(self):
         """All that comes until the peer ends the connection."""
         with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):

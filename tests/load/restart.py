@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Constant load on one building while the relay is restarted (SIGUSR2). Exit code 1 if a request
+"""Constant load on one building while the relay is restarted: by SIGUSR2, or with --twice by
+running `thinknx-relay serve` once more beside it and ending the first. Exit code 1 if a request
 failed.
 
     TNX_BUILD=build/release tests/load/restart.py [--seconds 60] [--connections 50] [--rate 500]
                                                   [--restarts 3] [--auth digest] [--workers 0]
+                                                  [--twice]
 """
 
 import argparse
@@ -13,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from load import Load, Succession, adopt_orphans, harness
+from load import Load, Succession, adopt_orphans, fixed_ports, harness
 
 CALL = "powerstatus?guid=1lzPszHWAEuvzxtXBMkzWQ"
 
@@ -26,11 +28,28 @@ def arguments():
     parser.add_argument("--restarts", type=int, default=3)
     parser.add_argument("--auth", default="digest", help="of the server: digest, basic, query, none")
     parser.add_argument("--workers", type=int, default=0, help="of the relay")
+    parser.add_argument("--twice", action="store_true", help="run the new relay by hand")
     return parser.parse_args()
 
 
+class ByHand:
+    """As Succession, with the commands that an operator would type."""
+
+    def __init__(self, building, conf):
+        self.relay = building.relay
+        self.relay.configure(harness.merged(conf, fixed_ports(self.relay)))
+
+    def replace(self):
+        first = self.relay.process
+        self.relay.start()
+        first.stop()
+
+    def close(self):
+        pass  # the building ends the last one
+
+
 def load_over_restarts(options, building, conf):
-    relays = Succession(building, conf)
+    relays = (ByHand if options.twice else Succession)(building, conf)
     try:
         load = Load(
             building.relay.https,
