@@ -13,6 +13,8 @@
 #define DPT14_MAX 3.4028234663852886e38
 
 #define NAMED(text)      .name = (text), .name_len = sizeof(text) - 1
+#define TITLE(text)      .title = (text)
+#define NAMES(list)      .choices = (list)
 #define OF(cls, obj)     .device_class = CONTROLLER_CLASS_##cls, .object = CONTROLLER_OBJECT_##obj
 #define STATUS(k)        .status = CONTROLLER_KIND_##k
 #define TAKES(p, k)      .param = CONTROLLER_PARAM_##p, .kind = CONTROLLER_KIND_##k
@@ -28,46 +30,78 @@
     OF(SYSTEM, TELEGRAM), .role = CONTROLLER_SET, .target = CONTROLLER_TARGET_GROUP,               \
                           TAKES(VALUE, k), FROM_TO(a, b)
 
-/* clang-format off: one line is one controller. */
+/* What the numbers of the choices mean, from the smallest on; NULL at the end. */
+static const char *const ON_OFF[] = {"off", "on", NULL};
+static const char *const UP_DOWN[] = {"up", "down", NULL};
+static const char *const STOP[] = {"stop", NULL};
+static const char *const TURNS[] = {"clockwise", "counter-clockwise", NULL};
+static const char *const TEMP_MODES[] = {"standby", "comfort", "night", "protection", NULL};
+static const char *const HVAC_MODES[] = {"cooling", "heating", "dry", "fan", "auto", NULL};
+static const char *const FAN_SPEEDS[] = {"auto", "minimum", "average", "maximum", NULL};
+static const char *const STOP_LAUNCH[] = {"stop", "launch", NULL};
+
+/* clang-format off: two lines are one controller. */
 static const struct controller TABLE[] = {
-    {NAMED("power"), OF(LIGHT, POWER), SET_INT_FB(CMD, 1)},
-    {NAMED("powerstatus"), OF(LIGHT, POWER), GET_INT},
-    {NAMED("powerlevel"), OF(LIGHT, LEVEL), SET_INT_FB(CMD, 100), .needs_dimmable = true},
-    {NAMED("powerlevelstatus"), OF(LIGHT, LEVEL), GET_INT, .needs_dimmable = true},
-    {NAMED("updown"), OF(BLIND, MOVEMENT), SET_INT(CMD, 1)},
-    {NAMED("stop"), OF(BLIND, STOP), .role = CONTROLLER_SET, TAKES(CMD, INTEGER), FROM_TO(1, 1)},
-    {NAMED("heightlevel"), OF(BLIND, HEIGHT), SET_INT_FB(VAL, 100)},
-    {NAMED("heightlevelstatus"), OF(BLIND, HEIGHT), GET_INT},
-    {NAMED("blindstep"), OF(BLIND, STEP), SET_INT(CMD, 1)},
-    {NAMED("blindangle"), OF(BLIND, ANGLE), SET_INT_FB(CMD, 100)},
-    {NAMED("blindanglestatus"), OF(BLIND, ANGLE), GET_INT},
-    {NAMED("setvalue"), OF(ANALOG, VALUE), SET_DEC_FB},
-    {NAMED("getvalue"), OF(ANALOG, VALUE), GET_DEC},
-    {NAMED("actualtemp"), OF(THERMOSTAT, TEMPERATURE), GET_DEC},
-    {NAMED("setpoint"), OF(THERMOSTAT, SETPOINT), SET_DEC_FB},
-    {NAMED("setpointstatus"), OF(THERMOSTAT, SETPOINT), GET_DEC},
-    {NAMED("tempmode"), OF(THERMOSTAT, MODE), SET_INT_FB(CMD, 3)},
-    {NAMED("tempmodestatus"), OF(THERMOSTAT, MODE), GET_INT},
-    {NAMED("chronoen"), OF(THERMOSTAT, CHRONO), SET_INT_FB(CMD, 1)},
-    {NAMED("chronoenstatus"), OF(THERMOSTAT, CHRONO), GET_INT},
-    {NAMED("hvacpower"), OF(HVAC, POWER), SET_INT_FB(CMD, 1)},
-    {NAMED("hvacpowerstatus"), OF(HVAC, POWER), GET_INT},
-    {NAMED("hvacsetpoint"), OF(HVAC, SETPOINT), SET_DEC_FB},
-    {NAMED("hvacsetpointstatus"), OF(HVAC, SETPOINT), GET_DEC},
-    {NAMED("hvacmode"), OF(HVAC, MODE), SET_INT_FB(CMD, 4)},
-    {NAMED("hvacmodestatus"), OF(HVAC, MODE), GET_INT},
-    {NAMED("hvacfan"), OF(HVAC, FAN), SET_INT_FB(CMD, 3)},
-    {NAMED("hvacfanstatus"), OF(HVAC, FAN), GET_INT},
-    {NAMED("scenelaunch"), OF(SCENE, LAUNCH), SET_INT(CMD, 1)},
-    {NAMED("trigger"), OF(BUTTON, TRIGGER), .role = CONTROLLER_SET},
-    {NAMED("system/sendKNXbit"), TELEGRAM(INTEGER, 0, 1)},
-    {NAMED("system/sendKNX4bits"), TELEGRAM(INTEGER, 0, 31)},
-    {NAMED("system/sendKNXbyte"), TELEGRAM(INTEGER, 0, 255)},
-    {NAMED("system/sendKNXbyteun"), TELEGRAM(INTEGER, -128, 127)},
-    {NAMED("system/sendKNXfloat2bytes"), TELEGRAM(DECIMAL, DPT9_MIN, DPT9_MAX)},
-    {NAMED("system/sendKNXfloat4bytes"), TELEGRAM(DECIMAL, -DPT14_MAX, DPT14_MAX)},
-    {NAMED("system/serverStatus"), OF(SYSTEM, SERVER), .role = CONTROLLER_GET,
-     .target = CONTROLLER_TARGET_NONE, STATUS(SERVER)},
+    {NAMED("power"), TITLE("Switch on or off"), NAMES(ON_OFF), OF(LIGHT, POWER),
+     SET_INT_FB(CMD, 1)},
+    {NAMED("powerstatus"), TITLE("Is it on?"), NAMES(ON_OFF), OF(LIGHT, POWER), GET_INT},
+    {NAMED("powerlevel"), TITLE("Dim"), OF(LIGHT, LEVEL), SET_INT_FB(CMD, 100),
+     .needs_dimmable = true},
+    {NAMED("powerlevelstatus"), TITLE("How bright is it?"), OF(LIGHT, LEVEL), GET_INT,
+     .needs_dimmable = true},
+    {NAMED("updown"), TITLE("Move up or down"), NAMES(UP_DOWN), OF(BLIND, MOVEMENT),
+     SET_INT(CMD, 1)},
+    {NAMED("stop"), TITLE("Stop"), NAMES(STOP), OF(BLIND, STOP), .role = CONTROLLER_SET,
+     TAKES(CMD, INTEGER), FROM_TO(1, 1)},
+    {NAMED("heightlevel"), TITLE("Move to a height"), OF(BLIND, HEIGHT), SET_INT_FB(VAL, 100)},
+    {NAMED("heightlevelstatus"), TITLE("How far down is it?"), OF(BLIND, HEIGHT), GET_INT},
+    {NAMED("blindstep"), TITLE("Turn the slats a step"), NAMES(TURNS), OF(BLIND, STEP),
+     SET_INT(CMD, 1)},
+    {NAMED("blindangle"), TITLE("Turn the slats"), OF(BLIND, ANGLE), SET_INT_FB(CMD, 100)},
+    {NAMED("blindanglestatus"), TITLE("How are the slats turned?"), OF(BLIND, ANGLE), GET_INT},
+    {NAMED("setvalue"), TITLE("Set the value"), OF(ANALOG, VALUE), SET_DEC_FB},
+    {NAMED("getvalue"), TITLE("What is the value?"), OF(ANALOG, VALUE), GET_DEC},
+    {NAMED("actualtemp"), TITLE("How warm is it?"), OF(THERMOSTAT, TEMPERATURE), GET_DEC},
+    {NAMED("setpoint"), TITLE("Set the wanted temperature"), OF(THERMOSTAT, SETPOINT), SET_DEC_FB},
+    {NAMED("setpointstatus"), TITLE("Which temperature is wanted?"), OF(THERMOSTAT, SETPOINT),
+     GET_DEC},
+    {NAMED("tempmode"), TITLE("Choose the mode"), NAMES(TEMP_MODES), OF(THERMOSTAT, MODE),
+     SET_INT_FB(CMD, 3)},
+    {NAMED("tempmodestatus"), TITLE("Which mode is it in?"), NAMES(TEMP_MODES),
+     OF(THERMOSTAT, MODE), GET_INT},
+    {NAMED("chronoen"), TITLE("Follow the timetable or not"), NAMES(ON_OFF), OF(THERMOSTAT, CHRONO),
+     SET_INT_FB(CMD, 1)},
+    {NAMED("chronoenstatus"), TITLE("Does it follow the timetable?"), NAMES(ON_OFF),
+     OF(THERMOSTAT, CHRONO), GET_INT},
+    {NAMED("hvacpower"), TITLE("Switch on or off"), NAMES(ON_OFF), OF(HVAC, POWER),
+     SET_INT_FB(CMD, 1)},
+    {NAMED("hvacpowerstatus"), TITLE("Is it on?"), NAMES(ON_OFF), OF(HVAC, POWER), GET_INT},
+    {NAMED("hvacsetpoint"), TITLE("Set the wanted temperature"), OF(HVAC, SETPOINT), SET_DEC_FB},
+    {NAMED("hvacsetpointstatus"), TITLE("Which temperature is wanted?"), OF(HVAC, SETPOINT),
+     GET_DEC},
+    {NAMED("hvacmode"), TITLE("Choose the mode"), NAMES(HVAC_MODES), OF(HVAC, MODE),
+     SET_INT_FB(CMD, 4)},
+    {NAMED("hvacmodestatus"), TITLE("Which mode is it in?"), NAMES(HVAC_MODES), OF(HVAC, MODE),
+     GET_INT},
+    {NAMED("hvacfan"), TITLE("Choose the fan speed"), NAMES(FAN_SPEEDS), OF(HVAC, FAN),
+     SET_INT_FB(CMD, 3)},
+    {NAMED("hvacfanstatus"), TITLE("Which fan speed is it?"), NAMES(FAN_SPEEDS), OF(HVAC, FAN),
+     GET_INT},
+    {NAMED("scenelaunch"), TITLE("Launch or stop"), NAMES(STOP_LAUNCH), OF(SCENE, LAUNCH),
+     SET_INT(CMD, 1)},
+    {NAMED("trigger"), TITLE("Trigger"), OF(BUTTON, TRIGGER), .role = CONTROLLER_SET},
+    {NAMED("system/sendKNXbit"), TITLE("Send a bit (DPT 1)"), TELEGRAM(INTEGER, 0, 1)},
+    {NAMED("system/sendKNX4bits"), TITLE("Send 4 bits (DPT 2, DPT 3)"), TELEGRAM(INTEGER, 0, 31)},
+    {NAMED("system/sendKNXbyte"), TITLE("Send an unsigned byte (DPT 5)"),
+     TELEGRAM(INTEGER, 0, 255)},
+    {NAMED("system/sendKNXbyteun"), TITLE("Send a signed byte (DPT 6)"),
+     TELEGRAM(INTEGER, -128, 127)},
+    {NAMED("system/sendKNXfloat2bytes"), TITLE("Send a 2-byte float (DPT 9)"),
+     TELEGRAM(DECIMAL, DPT9_MIN, DPT9_MAX)},
+    {NAMED("system/sendKNXfloat4bytes"), TITLE("Send a 4-byte float (DPT 14)"),
+     TELEGRAM(DECIMAL, -DPT14_MAX, DPT14_MAX)},
+    {NAMED("system/serverStatus"), TITLE("How is the server?"), OF(SYSTEM, SERVER),
+     .role = CONTROLLER_GET, .target = CONTROLLER_TARGET_NONE, STATUS(SERVER)},
 };
 /* clang-format on */
 

@@ -86,8 +86,10 @@ struct controller {
     enum controller_kind kind; /* of the parameter's value */
     double min;                /* of the parameter's value, both included; 0 and 0 without one */
     double max;
-    bool takes_fb;               /* with "fb" the answer waits for the device and has a status */
-    bool needs_dimmable;         /* not every light has it */
+    const char *title;          /* for people: "Switch on or off" */
+    const char *const *choices; /* names of the values min, min + 1 … max; NULL = plain numbers */
+    bool takes_fb;              /* with "fb" the answer waits for the device and has a status */
+    bool needs_dimmable;        /* not every light has it */
     enum controller_kind status; /* of "status": with fb (SET), always (GET) */
 };
 

@@ -200,7 +200,7 @@ static enum request_state feed_head(struct request *r, const uint8_t *bytes, siz
 
 static enum request_state take_body(struct request *r, const uint8_t *bytes, size_t len)
 {
-    if (len > REQUEST_BODY_BYTES_MAX - r->body.len || buffer_append(&r->body, bytes, len) < 0) {
+    if (len > r->body.max_bytes - r->body.len || buffer_append(&r->body, bytes, len) < 0) {
         return request_refuse(r, REQUEST_BODY_TOO_LARGE, "body too large");
     }
     return r->state;
@@ -224,7 +224,7 @@ static enum request_state feed_chunked(struct request *r, const uint8_t *bytes, 
         at += used;
         if (err < 0) {
             request_refuse(r, REQUEST_BAD, "malformed chunk");
-        } else if (data_len + chunk_left(r) > REQUEST_BODY_BYTES_MAX - r->body.len) {
+        } else if (data_len + chunk_left(r) > r->body.max_bytes - r->body.len) {
             request_refuse(r, REQUEST_BODY_TOO_LARGE, "body too large");
         } else if (data_len > 0) {
             take_body(r, data, data_len);

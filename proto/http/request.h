@@ -69,7 +69,7 @@ struct request {
     struct request_field fields[REQUEST_FIELDS_MAX];
     size_t n_fields;
 
-    struct buffer body; /* decoded, at most REQUEST_BODY_BYTES_MAX */
+    struct buffer body; /* decoded, at most body.max_bytes of it */
 
     /* private */
     struct span authority; /* of an absolute form; p == NULL: the target was none */
@@ -83,6 +83,7 @@ struct request {
     struct chunked chunked;
 };
 
+/* The body may have REQUEST_BODY_BYTES_MAX; who allows more sets body.max_bytes after it. */
 void request_init(struct request *r);
 
 /* Frees all it holds. Idempotent. */

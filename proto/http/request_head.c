@@ -307,7 +307,7 @@ static void judge_body(struct request *r)
     bool has_body = r->is_chunked || r->body_left > 0;
     if (has_body && (r->method == REQUEST_GET || r->method == REQUEST_HEAD)) {
         request_refuse(r, REQUEST_BAD, "GET or HEAD with a body");
-    } else if (r->body_left > REQUEST_BODY_BYTES_MAX) {
+    } else if (r->body_left > r->body.max_bytes) {
         request_refuse(r, REQUEST_BODY_TOO_LARGE, "body too large");
     }
 }

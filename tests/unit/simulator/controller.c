@@ -71,6 +71,7 @@ static void rows_are_consistent(void **state)
         bool is_set = c->role == CONTROLLER_SET;
         bool takes_value = c->param != CONTROLLER_PARAM_NONE;
         assert_true(c->min <= c->max);
+        assert_true(c->title != NULL && c->title[0] != '\0');
         assert_true(is_set || !takes_value);
         assert_true(is_set || !c->takes_fb);
         assert_true(takes_value == (c->kind != CONTROLLER_KIND_NONE));
@@ -78,6 +79,30 @@ static void rows_are_consistent(void **state)
         assert_true((c->target == CONTROLLER_TARGET_GUID) ==
                     (c->device_class != CONTROLLER_CLASS_SYSTEM));
         assert_true((controller_param_name(c->param) == NULL) == !takes_value);
+    }
+}
+
+/* Each value of a command with choices has a name, and its status call has the same. */
+static void choices_name_every_value(void **state)
+{
+    (void)state;
+    assert_null(find("powerlevel")->choices);
+    for (size_t i = 0; i < controller_count(); i++) {
+        const struct controller *c = controller_at(i);
+        size_t n = 0;
+        while (c->choices != NULL && c->choices[n] != NULL) {
+            n++;
+        }
+        if (c->choices != NULL && c->role == CONTROLLER_SET) {
+            assert_int_equal(n, (size_t)(c->max - c->min) + 1);
+        }
+        for (size_t k = 0; k < controller_count(); k++) {
+            const struct controller *other = controller_at(k);
+            bool same = other->device_class == c->device_class && other->object == c->object;
+            if (same && c->device_class != CONTROLLER_CLASS_SYSTEM) {
+                assert_ptr_equal(other->choices, c->choices);
+            }
+        }
     }
 }
 
@@ -132,6 +157,7 @@ int main(void)
         cmocka_unit_test(names_are_exact),
         cmocka_unit_test(counts_by_sort),
         cmocka_unit_test(rows_are_consistent),
+        cmocka_unit_test(choices_name_every_value),
         cmocka_unit_test(commands_have_their_status),
         cmocka_unit_test(special_rows),
         cmocka_unit_test(class_names),
