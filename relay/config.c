@@ -13,6 +13,7 @@
 
 #include "proto/base/conf_list.h"
 #include "proto/base/span.h"
+#include "relay/settings.h"
 
 #define AT(member) offsetof(struct relay_config, member)
 
@@ -23,6 +24,7 @@
 
 static const char *const LOG_FORMATS[] = {"logfmt", "json", NULL};
 static const char *const LOG_LEVELS[] = {"error", "warn", "info", "debug", NULL};
+static const char *const LOGINS[] = {"remote", "always", NULL};
 static const char *const PROXIES[] = {"none", "proxy", "forwarded", NULL};
 
 #define TEXTS(section, name, member)                                                               \
@@ -80,6 +82,9 @@ static const struct conf_key KEYS[] = {
     WAIT("reply_deadline", reply_deadline_ms, 100, "10"),
     WAIT("probe", probe_ms, 0, "60"),
     TEXTS("admin", "listen", admin_listen),
+    {"admin", "tls", CONF_BOOL, AT(admin_tls), 0, 0, NULL, false, "no"},
+    CHOICE("admin", "login", admin_login, LOGINS, "remote"),
+    TEXTS("admin", "host", admin_hosts),
     CHOICE("proxy", "protocol", proxy_protocol, PROXIES, "none"),
     TEXTS("proxy", "trusted", proxy_trusted),
 };
@@ -228,6 +233,21 @@ static int check_proxy(const struct check *k)
     return 0;
 }
 
+static int check_admin(const struct check *k)
+{
+    const struct relay_config *c = k->c;
+
+    if (c->admin_tls && c->certificates.n_values == 0) {
+        return fail(k, "admin", "tls", "needs a certificate under [https]");
+    }
+    for (size_t i = 0; i < c->admin_hosts.n_values; i++) {
+        if (i >= SETTINGS_HOSTS_MAX || strlen(c->admin_hosts.values[i]) >= CONF_HOST_BYTES) {
+            return fail_at(k, "admin", "host", &c->admin_hosts, i, "too long, or too many");
+        }
+    }
+    return 0;
+}
+
 static int check_times(const struct check *k)
 {
     if (k->c->server_fb_ms < k->c->server_ms) {
@@ -247,6 +267,9 @@ static int check_all(const struct check *k)
     }
     if (rc == 0) {
         rc = check_proxy(k);
+    }
+    if (rc == 0) {
+        rc = check_admin(k);
     }
     return rc != 0 ? rc : check_times(k);
 }

@@ -3,6 +3,7 @@
 #ifndef RELAY_CONFIG_H
 #define RELAY_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +28,12 @@ enum config_proxy {
     CONFIG_PROXY_NONE,     /* it does not; the peer is the client */
     CONFIG_PROXY_PROTOCOL, /* HAProxy's PROXY protocol, before the first byte */
     CONFIG_PROXY_FORWARDED /* the fields Forwarded or X-Forwarded-For */
+};
+
+/* Who must log in to the pages. */
+enum config_login {
+    CONFIG_LOGIN_REMOTE, /* who comes from beyond loopback */
+    CONFIG_LOGIN_ALWAYS
 };
 
 /* All texts are owned; all paths absolute; times in ms. What each means, and its default, is in
@@ -77,6 +84,9 @@ struct relay_config {
 
     /* [admin] */
     struct conf_list admin_listen;
+    bool admin_tls;
+    int admin_login; /* enum config_login */
+    struct conf_list admin_hosts;
 
     /* [proxy] */
     int proxy_protocol; /* enum config_proxy */

@@ -31,6 +31,7 @@ enum link_kind {
     LINK_TUNNEL_DOWN, /* server, tunnel */
     LINK_SERVER,      /* server was changed: is its tunnel still allowed? */
     LINK_CONTROL,     /* tunnel, stream (= call id), number (= status), bytes: a reply */
+    LINK_ADMIN,       /* number: an operation of the pages has come back from the store */
     LINK_RELOAD,      /* new settings and certificates are in place */
     LINK_DRAIN,       /* take nothing new, finish what is in flight */
     LINK_STOP         /* end now */

@@ -19,6 +19,7 @@ static const struct {
     {"server", command_server, "add, list, show, change, disable, enable, remove servers"},
     {"key", command_key, "enable, list, rotate, revoke Integration Kit keys"},
     {"status", command_status, "show which buildings are connected, which leg is broken"},
+    {"operator", command_operator, "add, list, remove those who may log in to the pages"},
     {"audit", command_audit, "show who did what"},
     {"backup", command_backup, "copy the database while the relay runs"},
 };

@@ -261,6 +261,7 @@ void router_on_message(struct worker *w, const struct link_message *m)
     case LINK_TUNNEL_DOWN:
     case LINK_SERVER:
     case LINK_CONTROL:
+    case LINK_ADMIN:
     case LINK_RELOAD:
     case LINK_DRAIN:
     case LINK_STOP:

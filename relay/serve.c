@@ -127,6 +127,7 @@ static void say_what_stays(const struct relay_config *now, const struct relay_co
         {"[https] listen", same_list(&now->https_listen, &new->https_listen)},
         {"[https] plain_listen", same_list(&now->plain_listen, &new->plain_listen)},
         {"[http] listen", same_list(&now->http_listen, &new->http_listen)},
+        {"[admin] tls", now->admin_tls == new->admin_tls},
         {"[admin] listen", same_list(&now->admin_listen, &new->admin_listen)},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -371,15 +372,20 @@ static int open_relay(struct serve *s, struct error_text *e)
 {
     struct relay *relay = &s->relay;
     struct store_events events = {on_server_changed, relay};
+    struct credential csrf;
     relay->settings = settings_of(&s->config);
+    relay->config_path = s->config_path;
     relay->n_workers = worker_count(s->config.workers);
     relay->started_ms = clock_now_ms();
     relay->started_s = clock_wall_s();
     (void)snprintf(relay->software, sizeof(relay->software), "thinknx-relay/%s", TNX_VERSION);
     s->tickets_ms = relay->started_ms;
-    if (pthread_mutex_init(&relay->reload_lock, NULL) != 0 || tickets_new(&s->tickets) < 0) {
+    if (pthread_mutex_init(&relay->reload_lock, NULL) != 0 || tickets_new(&s->tickets) < 0 ||
+        credential_make(&csrf) != 0) {
         return error_set(e, ERROR_INTERNAL, "no randomness");
     }
+    memcpy(relay->csrf, csrf.text, sizeof(relay->csrf));
+    credential_cleanse(&csrf);
     relay->peers = peers_new(CONFIG_CONNECTIONS_MAX);
     relay->board = board_new();
     if (relay->peers == NULL || relay->board == NULL) {

@@ -43,8 +43,14 @@ struct settings settings_of(const struct relay_config *c)
         .ping_idle_ms = c->ping_idle_ms,
         .reply_deadline_ms = c->reply_deadline_ms,
         .probe_ms = c->probe_ms,
+        .admin_tls = c->admin_tls,
+        .admin_login = c->admin_login == CONFIG_LOGIN_ALWAYS,
+        .n_admin_hosts = c->admin_hosts.n_values,
     };
     (void)snprintf(s.public_url, sizeof(s.public_url), "%s", c->public_url);
+    for (size_t i = 0; i < s.n_admin_hosts; i++) {
+        (void)snprintf(s.admin_hosts[i], sizeof(s.admin_hosts[i]), "%s", c->admin_hosts.values[i]);
+    }
     s.proxy = proxy_of(c);
     return s;
 }

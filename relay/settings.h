@@ -4,13 +4,18 @@
 #ifndef RELAY_SETTINGS_H
 #define RELAY_SETTINGS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/base/bucket.h"
+#include "proto/base/conf.h"
 #include "relay/front/proxy.h"
 
 /* Longest `https://host:port` of public_url, with NUL. */
 #define SETTINGS_URL_BYTES 300
+/* Names of the pages' host. */
+#define SETTINGS_HOSTS_MAX 4
 
 struct settings {
     char public_url[SETTINGS_URL_BYTES]; /* without a slash at the end */
@@ -36,6 +41,11 @@ struct settings {
     uint32_t drain_ms;     /* for what is in flight at SIGTERM */
     uint32_t ping_idle_ms; /* tunnel */
     uint32_t reply_deadline_ms;
+    bool admin_tls;   /* beyond loopback the admin listener speaks TLS, and has the pages */
+    bool admin_login; /* on loopback one must log in, too */
+    char admin_hosts[SETTINGS_HOSTS_MAX][CONF_HOST_BYTES]; /* names it may be called by */
+    size_t n_admin_hosts;
+
     uint32_t probe_ms; /* between end-to-end probes of a building; 0 = none */
 };
 

@@ -16,6 +16,8 @@
 #include "proto/base/error.h"
 #include "proto/base/log.h"
 #include "proto/base/random.h"
+#include "relay/admin/admin.h"
+#include "relay/admin/api.h"
 #include "relay/front/exchange.h"
 #include "relay/front/listener.h"
 #include "relay/front/session.h"
@@ -118,6 +120,7 @@ static void stop(struct worker *w)
         session_kill(s);
     }
     retire_tunnels(w, true);
+    admin_retire(w);
 }
 
 static void cut_tunnels(struct worker *w)
@@ -182,8 +185,12 @@ static void on_tunnel_down(struct worker *w, const struct link_message *m)
 
 static void on_server(struct worker *w, const struct link_message *m)
 {
-    if (w->index == 0 && directory_find_server(w->reader, m->server) == NULL) {
+    bool is_removed = directory_find_server(w->reader, m->server) == NULL;
+    if (is_removed && w->index == 0) {
         board_forget(w->relay->board, m->server);
+    }
+    if (is_removed) {
+        activity_forget(w->activity, m->server);
     }
     tunnel_check_server(w, m->server);
 }
@@ -219,6 +226,7 @@ static void on_message(void *user, const struct link_message *m)
     case LINK_TUNNEL_DOWN: on_tunnel_down(w, m); return;
     case LINK_SERVER: on_server(w, m); return;
     case LINK_CONTROL: on_control_reply(w, m); return;
+    case LINK_ADMIN: api_on_ran(w, m->number); return;
     case LINK_RELOAD: on_reload(w); return;
     case LINK_DRAIN: drain(w); return;
     case LINK_STOP: stop(w); return;
@@ -290,6 +298,7 @@ static void init_members(struct worker *w, struct relay *relay, unsigned index)
     list_init(&w->sessions);
     list_init(&w->ready_sessions);
     list_init(&w->admin_sessions);
+    list_init(&w->api_calls);
     list_init(&w->parked);
     buffer_init(&w->scratch, SCRATCH_BYTES_MAX);
     buffer_init(&w->frame, WEBSOCKET_FRAME_BYTES_MAX);
@@ -322,7 +331,9 @@ int worker_init(struct worker *w, struct relay *relay, unsigned index, struct er
         return error_set(e, ERROR_INTERNAL, "cannot set up worker %u", index);
     }
     w->reader = directory_join(store_directory(relay->store));
-    return w->reader != NULL ? 0 : error_set(e, ERROR_NOMEM, "out of memory");
+    w->activity = activity_new();
+    return w->reader != NULL && w->activity != NULL ? 0
+                                                    : error_set(e, ERROR_NOMEM, "out of memory");
 }
 
 static void *run(void *arg)
@@ -373,6 +384,8 @@ void worker_close(struct worker *w)
         return;
     }
     close_loop(w);
+    api_free_rest(w);
+    activity_free(w->activity);
     link_free_rest(&w->link);
     directory_part(w->reader);
     conn_shared_close(&w->io);

@@ -15,11 +15,13 @@
 #include "proto/io/conn.h"
 #include "proto/io/tls.h"
 #include "proto/io/wheel.h"
+#include "relay/front/activity.h"
 #include "relay/front/exchange_table.h"
 #include "relay/front/peers.h"
 #include "relay/link.h"
 #include "relay/metrics.h"
 #include "relay/settings.h"
+#include "relay/store/credential.h"
 #include "relay/store/store.h"
 #include "relay/tunnel/board.h"
 #include "relay/tunnel/registry.h"
@@ -42,7 +44,9 @@ struct relay {
     struct settings settings;
     uint64_t started_ms;
     int64_t started_s;
-    char software[32]; /* "thinknx-relay/0.1.0" */
+    char software[32];           /* "thinknx-relay/0.1.0" */
+    const char *config_path;     /* borrowed */
+    char csrf[CREDENTIAL_BYTES]; /* of the pages where nobody logs in */
 };
 
 struct worker {
@@ -73,7 +77,12 @@ struct worker {
     struct list ready_sessions; /* have bytes of a next request to look at */
     struct list admin_sessions;
     size_t n_admin_sessions;
-    struct list parked; /* exchanges that wait for a tunnel */
+    struct list api_calls; /* operations of the pages under way */
+    uint64_t next_api_call;
+    size_t n_api_streams;      /* sessions that get the live log */
+    size_t n_password_checks;  /* under way in libuv's pool */
+    struct activity *activity; /* owned */
+    struct list parked;        /* exchanges that wait for a tunnel */
     size_t n_parked;
     struct request *spare_request; /* one is kept for the next request */
     struct buffer scratch;         /* text of an answer being written */

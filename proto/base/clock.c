@@ -31,6 +31,13 @@ int64_t clock_wall_s(void)
     return (int64_t)time(NULL);
 }
 
+uint64_t clock_wall_us(void)
+{
+    struct timespec now = {0, 0};
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* as above */
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* Writes "2026-01-31T23:59:59" and then `tail`. */
 static void format_utc(int64_t wall_s, const char *tail, char text[CLOCK_ISO_BYTES])
 {

@@ -17,6 +17,9 @@ uint64_t clock_now_ms(void);
 /* Seconds since 1970 (UTC). */
 int64_t clock_wall_s(void);
 
+/* Microseconds since 1970. */
+uint64_t clock_wall_us(void);
+
 /* Bytes of "2026-01-31T23:59:59.123Z" with NUL. */
 #define CLOCK_ISO_BYTES 25
 

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The admin listener. Each connection carries one request: whoever asks for metrics does so every
- * few seconds. Requests go through the same strict parser as the front's. */
+/* The admin listener. Each connection carries one request: a monitor asks every few seconds, and a
+ * page's files come from the browser's memory. Requests go through the same strict parser as the
+ * front's.
+ *
+ * Happy path: on_read feeds the request; complete, it goes to the observers, the API or the files;
+ * the answer is written piece by piece as the peer takes it, and the connection is finished. An
+ * operation of the API is away at the store meanwhile; a session that closes first lets go of it.
+ */
 #include "relay/admin/admin.h"
 
 #include <stdio.h>
@@ -9,31 +15,24 @@
 #include <unistd.h>
 
 #include "proto/base/error.h"
-#include "proto/http/query.h"
-#include "proto/http/request.h"
+#include "proto/base/secret.h"
+#include "proto/pages/guard.h"
+#include "relay/admin/admin_session.h"
+#include "relay/admin/api.h"
+#include "relay/admin/api_live.h"
 #include "relay/front/answer.h"
-#include "relay/worker.h"
 
-/* The request must have come and the page be taken by then. */
-#define ADMIN_DEADLINE_MS 10000
 /* Connections at once; more are closed. */
 #define ADMIN_SESSIONS_MAX 64
-/* Longest page (the status of BOARD_SERVERS_MAX buildings), and how much is written at once. */
-#define ADMIN_PAGE_BYTES_MAX ((size_t)64 * 1024 * 1024)
-#define ADMIN_PIECE_BYTES    32768
-
-struct admin_session {
-    struct conn conn;
-    struct worker *worker;
-    struct request request;
-    struct buffer page; /* what is still to be written */
-    struct list node;   /* worker->admin_sessions */
-    struct wheel_timer deadline;
-};
 
 static struct admin_session *session_of(struct conn *c)
 {
     return c->user;
+}
+
+void admin_wait(struct admin_session *s, uint32_t ms)
+{
+    wheel_set(&s->worker->wheel, &s->deadline, worker_now_ms(s->worker) + ms);
 }
 
 /* Writes as much of the page as the peer takes now. */
@@ -52,152 +51,118 @@ static void pump(struct admin_session *s)
     }
 }
 
-/* Takes the body: it is empty afterwards. */
-static void send_page(struct admin_session *s, unsigned status, const char *type,
-                      struct buffer *body)
+static void begin_answer(struct admin_session *s)
 {
-    char head[256];
-    int len = snprintf(head, sizeof(head),
-                       "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-                       "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
-                       status, answer_phrase(status), type, body->len);
-    if (s->request.state != REQUEST_COMPLETE || s->request.method != REQUEST_HEAD) {
-        s->page = *body;
-        buffer_init(body, ADMIN_PAGE_BYTES_MAX);
+    s->is_answered = true;
+    admin_wait(s, ADMIN_DEADLINE_MS);
+}
+
+void admin_answer(struct admin_session *s, const struct reply *reply, struct buffer *body)
+{
+    struct reply full = *reply;
+    bool head_only = s->request.state == REQUEST_COMPLETE && s->request.method == REQUEST_HEAD;
+    full.body_bytes = body->len;
+    begin_answer(s);
+    if (reply_format_head(&full, &s->page) < 0 ||
+        (!head_only && body->len > 0 &&
+         buffer_append(&s->page, buffer_bytes(body), body->len) < 0)) {
+        conn_abort(&s->conn);
+        return;
     }
-    (void)conn_write(&s->conn, head, (size_t)len);
     pump(s);
 }
 
-static void send_text(struct admin_session *s, unsigned status, const char *text)
+void admin_answer_text(struct admin_session *s, unsigned status, const char *text)
 {
+    struct reply reply = {
+        .status = status, .phrase = answer_phrase(status), .type = "text/plain; charset=utf-8"};
     struct buffer body;
     buffer_init(&body, ADMIN_PAGE_BYTES_MAX);
-    (void)buffer_append(&body, text, strlen(text));
-    send_page(s, status, "text/plain; charset=utf-8", &body);
+    (void)buffer_append(&body, text, strlen(text)); /* shorter when out of memory */
+    admin_answer(s, &reply, &body);
     buffer_close(&body);
 }
 
-static int64_t certificate_end_s(const struct worker *w)
+void admin_answer_json(struct admin_session *s, unsigned status, json_t *value, const char *cookie)
 {
-    return w->tls != NULL ? tls_server_expires_s(w->tls) : 0;
-}
-
-static void send_metrics(struct admin_session *s)
-{
-    struct relay *relay = s->worker->relay;
-    struct metrics *sum = calloc(1, sizeof(*sum));
-    if (sum == NULL) {
-        send_text(s, 500, "out of memory\n");
+    struct reply reply = {.status = status,
+                          .phrase = answer_phrase(status),
+                          .type = "application/json",
+                          .cookie = cookie};
+    char *text = value != NULL ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    struct buffer body;
+    json_decref(value);
+    if (text == NULL) {
+        admin_answer_text(s, 500, "out of memory\n");
         return;
     }
-    for (unsigned i = 0; i < relay->n_workers; i++) {
-        metrics_merge(sum, &relay->workers[i].metrics);
-    }
-    struct directory_counts counts = directory_count(store_directory(relay->store));
-    struct board_counts board = board_count(relay->board);
-    struct store_stats store;
-    store_read_stats(relay->store, &store);
-    struct metrics_gauges gauges = {
-        .n_online = board.n_online,
-        .n_servers = counts.n_servers,
-        .n_enabled = counts.n_enabled,
-        .n_keys = counts.n_keys,
-        .store_failures = store.n_failures,
-        .store_dropped = store.n_dropped,
-        .certificate_expires_s = (uint64_t)certificate_end_s(s->worker),
-        .started_s = (uint64_t)relay->started_s,
-        .n_workers = relay->n_workers,
-    };
-    struct buffer body;
     buffer_init(&body, ADMIN_PAGE_BYTES_MAX);
-    if (metrics_format(sum, &gauges, &body) == 0) {
-        send_page(s, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
+    if (buffer_append(&body, text, strlen(text)) == 0) {
+        admin_answer(s, &reply, &body);
     } else {
-        send_text(s, 500, "out of memory\n");
+        admin_answer_text(s, 500, "out of memory\n");
     }
-    buffer_close(&body);
-    free(sum);
-}
-
-/* /readyz?serial=TNX-0001: would a call to this building be answered now? */
-static void send_server_readiness(struct admin_session *s, struct span serial)
-{
-    if (board_is_online(s->worker->relay->board, serial)) {
-        send_text(s, 200, "online\n");
-    } else {
-        send_text(s, 503, "offline: the last end-to-end probe was not answered\n");
-    }
-}
-
-/* The leg from the clients to the relay, as far as the relay can see it. */
-static json_t *describe_relay(const struct worker *w)
-{
-    const struct relay *relay = w->relay;
-    uint64_t n_sessions = 0;
-    uint64_t n_handshakes = 0;
-    uint64_t n_failures = 0;
-    for (unsigned i = 0; i < relay->n_workers; i++) {
-        const struct metrics *m = &relay->workers[i].metrics;
-        n_sessions += atomic_load_explicit(&m->sessions_open, memory_order_relaxed);
-        n_handshakes += atomic_load_explicit(&m->tls_handshakes, memory_order_relaxed);
-        n_failures += atomic_load_explicit(&m->tls_failures, memory_order_relaxed);
-    }
-    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "draining", w->draining, "started",
-                     (json_int_t)relay->started_s, "sessions", (json_int_t)n_sessions,
-                     "tls_handshakes", (json_int_t)n_handshakes, "tls_failures",
-                     (json_int_t)n_failures, "certificate_expires",
-                     (json_int_t)certificate_end_s(w));
-}
-
-static void send_status(struct admin_session *s)
-{
-    char *text = board_format_json(s->worker->relay->board, describe_relay(s->worker));
-    struct buffer body;
-    buffer_init(&body, ADMIN_PAGE_BYTES_MAX);
-    if (text != NULL && buffer_append(&body, text, strlen(text)) == 0) {
-        send_page(s, 200, "application/json", &body);
-    } else {
-        send_text(s, 500, "out of memory\n");
-    }
-    buffer_close(&body);
+    secret_cleanse(text, strlen(text)); /* it may be where a key is shown, once */
     free(text);
+    if (body.data != NULL) {
+        secret_cleanse(body.data, body.cap);
+    }
+    buffer_close(&body);
 }
 
-/* Ready to serve at all. */
-static void send_readiness(struct admin_session *s)
+void admin_refuse(struct admin_session *s, unsigned status, const char *reason,
+                  const char *sentence)
 {
-    struct store_stats store;
-    struct query_param serial;
-    if (query_find(s->request.query, span_of("serial"), &serial)) {
-        send_server_readiness(s, serial.value);
+    admin_answer_json(s, status, json_pack("{s:s, s:s}", "error", sentence, "reason", reason),
+                      NULL);
+}
+
+/* ---- requests ---- */
+
+static bool is_ours(const struct admin_session *s)
+{
+    const struct settings *settings = &s->worker->settings;
+    const char *names[SETTINGS_HOSTS_MAX] = {NULL};
+    for (size_t i = 0; i < settings->n_admin_hosts; i++) {
+        names[i] = settings->admin_hosts[i];
+    }
+    return !s->is_loopback || guard_host_ok(&s->request, names, settings->n_admin_hosts);
+}
+
+static void answer_file(struct admin_session *s)
+{
+    const struct request *r = &s->request;
+    const struct asset *asset = asset_find(r->path);
+    if (asset == NULL) {
+        admin_answer_text(s, 404, "no such page\n");
         return;
     }
-    store_read_stats(s->worker->relay->store, &store);
-    if (s->worker->draining) {
-        send_text(s, 503, "draining\n");
-    } else if (!store.healthy) {
-        send_text(s, 503, "the database does not work; serving goes on from memory\n");
-    } else {
-        send_text(s, 200, "ready\n");
+    if (r->method != REQUEST_GET && r->method != REQUEST_HEAD) {
+        admin_answer_text(s, 405, "only GET and HEAD\n");
+        return;
     }
+    begin_answer(s);
+    if (reply_format_asset(asset, r, &s->page) < 0) {
+        conn_abort(&s->conn);
+        return;
+    }
+    pump(s);
 }
 
 static void answer_request(struct admin_session *s)
 {
-    const struct request *r = &s->request;
-    if (r->method != REQUEST_GET && r->method != REQUEST_HEAD) {
-        send_text(s, 405, "only GET and HEAD\n");
-    } else if (span_equal(r->path, span_of("/metrics"))) {
-        send_metrics(s);
-    } else if (span_equal(r->path, span_of("/healthz"))) {
-        send_text(s, 200, "ok\n");
-    } else if (span_equal(r->path, span_of("/status"))) {
-        send_status(s);
-    } else if (span_equal(r->path, span_of("/readyz"))) {
-        send_readiness(s);
+    if (observe_answer(s)) {
+        return;
+    }
+    if (!s->is_loopback && !s->is_tls) {
+        admin_answer_text(s, 403,
+                          "the pages are served beyond this machine only over TLS: [admin] tls\n");
+    } else if (!is_ours(s)) {
+        admin_answer_text(s, 421, "this host is not known here: see [admin] host\n");
+    } else if (api_owns(&s->request)) {
+        api_begin(s);
     } else {
-        send_text(s, 404, "there are /metrics, /healthz, /readyz and /status\n");
+        answer_file(s);
     }
 }
 
@@ -217,27 +182,40 @@ static void on_read(struct conn *c, const uint8_t *bytes, size_t len)
     if (s->request.state == REQUEST_COMPLETE) {
         answer_request(s);
     } else if (s->request.state == REQUEST_REFUSED) {
-        send_text(s, s->request.refusal, "malformed request\n");
+        admin_answer_text(s, s->request.refusal, "malformed request\n");
+    } else if (s->request.state == REQUEST_BODY && s->request.expects_continue) {
+        s->request.expects_continue = false; /* said once */
+        (void)conn_write(&s->conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
 }
 
 static void on_end(struct conn *c, enum conn_end end)
 {
-    (void)end;
-    conn_close(c);
+    struct admin_session *s = session_of(c);
+    if (end != CONN_END_CLEAN || (!s->is_answered && s->call == NULL) || s->stream != NULL) {
+        conn_close(c);
+    }
 }
 
 static void on_drain(struct conn *c)
 {
-    pump(session_of(c));
+    struct admin_session *s = session_of(c);
+    if (s->is_answered && s->stream == NULL) {
+        pump(s);
+    }
 }
 
 static void on_closed(struct conn *c)
 {
     struct admin_session *s = session_of(c);
     wheel_cancel(&s->deadline);
+    api_let_go(s);
+    api_stream_close(s);
     list_remove(&s->node);
     request_close(&s->request);
+    if (s->page.data != NULL) {
+        secret_cleanse(s->page.data, s->page.cap);
+    }
     buffer_close(&s->page);
     s->worker->n_admin_sessions--;
     free(s);
@@ -255,7 +233,7 @@ static void on_deadline(struct wheel_timer *t)
     conn_close(&LIST_ITEM(t, struct admin_session, deadline)->conn);
 }
 
-void admin_accept(struct worker *w, int fd)
+void admin_accept(struct worker *w, int fd, bool is_loopback)
 {
     struct admin_session *s = NULL;
     if (w->n_admin_sessions < ADMIN_SESSIONS_MAX) {
@@ -266,14 +244,30 @@ void admin_accept(struct worker *w, int fd)
         return;
     }
     s->worker = w;
+    s->is_loopback = is_loopback;
+    s->is_tls = !is_loopback && w->settings.admin_tls && w->tls != NULL;
     request_init(&s->request);
+    s->request.body.max_bytes = ADMIN_BODY_BYTES_MAX;
     buffer_init(&s->page, ADMIN_PAGE_BYTES_MAX);
     wheel_timer_init(&s->deadline, on_deadline);
-    if (conn_open(&s->conn, &w->io, fd, NULL, &callbacks, s) < 0) {
+    SSL_CTX *tls = s->is_tls ? tls_server_context(w->tls) : NULL;
+    if (conn_open(&s->conn, &w->io, fd, tls, &callbacks, s) < 0) {
         free(s);
         return;
     }
     w->n_admin_sessions++;
     list_push(&w->admin_sessions, &s->node);
-    wheel_set(&w->wheel, &s->deadline, worker_now_ms(w) + ADMIN_DEADLINE_MS);
+    admin_wait(s, ADMIN_DEADLINE_MS);
+}
+
+void admin_retire(struct worker *w)
+{
+    struct list *node = w->admin_sessions.next;
+    while (node != &w->admin_sessions) {
+        struct admin_session *s = LIST_ITEM(node, struct admin_session, node);
+        node = node->next;
+        if (s->stream != NULL || request_is_untouched(&s->request)) {
+            conn_close(&s->conn);
+        }
+    }
 }

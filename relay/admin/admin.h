@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The admin listener: /metrics (Prometheus), /healthz, /readyz and /status (JSON), plain HTTP on
- * loopback. Served by worker 0. */
+/* The admin listener, served by worker 0: /metrics (Prometheus), /healthz, /readyz and /status as
+ * before any page; the pages and the admin API (relay/admin/api.h).
+ *
+ * Who may use pages and API: on a loopback listener everybody who can reach it (or who has logged
+ * in, [admin] login = always), as long as the request names this machine (no DNS rebinding) and
+ * comes from no other site's page. On any other listener who has logged in, and only over TLS
+ * ([admin] tls = yes). */
 #ifndef RELAY_ADMIN_ADMIN_H
 #define RELAY_ADMIN_ADMIN_H
+
+#include <stdbool.h>
 
 struct worker;
 
 /* Takes an accepted socket of an admin listener. */
-void admin_accept(struct worker *w, int fd);
+void admin_accept(struct worker *w, int fd, bool is_loopback);
+
+/* The worker ends: streams are closed, nothing waits for a next request. */
+void admin_retire(struct worker *w);
 
 #endif

@@ -59,10 +59,7 @@ struct arguments {
 
 static int print_kit_json(const struct kit *kit, const char *conf, struct error_text *e)
 {
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*}", "serial", kit->serial, "token",
-                  kit->token.text, "relay_url", kit->url, "agent_conf", conf, "ca_sha256",
-                  kit->ca == NULL ? NULL : kit->fingerprint, "ca_pem", kit->ca);
+    json_t *object = kit_describe_files(kit, conf);
     if (object == NULL) {
         return error_set(e, ERROR_NOMEM, "no memory");
     }

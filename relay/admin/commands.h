@@ -23,6 +23,9 @@ int command_audit(int argc, char **argv);
 /* status [SERIAL]: which buildings are connected, which leg is broken. 1 if some are offline. */
 int command_status(int argc, char **argv);
 
+/* operator add|list|password|remove …: who may log in to the pages. */
+int command_operator(int argc, char **argv);
+
 /* backup FILE */
 int command_backup(int argc, char **argv);
 

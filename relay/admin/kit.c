@@ -64,6 +64,13 @@ int kit_format_conf(const struct kit *kit, char text[KIT_CONF_BYTES], struct err
                                         : 0;
 }
 
+json_t *kit_describe_files(const struct kit *kit, const char *conf)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*}", "serial", kit->serial, "token",
+                     kit->token.text, "relay_url", kit->url, "agent_conf", conf, "ca_sha256",
+                     kit->ca == NULL ? NULL : kit->fingerprint, "ca_pem", kit->ca);
+}
+
 int kit_prepare_folder(const struct kit *kit, const char *folder, struct kit_paths *paths,
                        struct error_text *e)
 {

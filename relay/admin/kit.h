@@ -4,6 +4,8 @@
 #ifndef RELAY_ADMIN_KIT_H
 #define RELAY_ADMIN_KIT_H
 
+#include <jansson.h>
+
 #include "proto/base/error.h"
 #include "relay/admin/certificate.h"
 #include "relay/admin/file.h"
@@ -43,6 +45,9 @@ int kit_prepare_folder(const struct kit *kit, const char *folder, struct kit_pat
 
 /* The text of agent.conf. */
 int kit_format_conf(const struct kit *kit, char text[KIT_CONF_BYTES], struct error_text *e);
+
+/* The files, with the token, as one JSON object; owned. NULL when out of memory. */
+json_t *kit_describe_files(const struct kit *kit, const char *conf);
 
 /* Writes the files. ERROR_EXISTS, ERROR_IO. */
 int kit_write(const struct kit *kit, const char *conf, const struct kit_paths *paths,

@@ -7,6 +7,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
+#include "relay/front/activity.h"
 #include "relay/front/session.h"
 #include "relay/worker.h"
 
@@ -28,22 +29,63 @@ static struct span controller_of(const struct session *s)
                : (struct span){s->forward_path.p + API_PREFIX_BYTES, len - API_PREFIX_BYTES};
 }
 
+/* Microseconds that fit; nothing takes longer than an hour. */
+static uint32_t cut_us(uint64_t us)
+{
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+/* As much of the text as fits; what is longer was made to be. */
+static void copy_cut(struct span text, char *to, size_t cap)
+{
+    if (text.len >= cap) {
+        text.len = cap - 1;
+    }
+    (void)span_copy(text, to, cap);
+}
+
+/* Keeps it for the pages. */
+static void remember(struct session *s, struct span method, const char *address)
+{
+    const struct session_result *r = &s->result;
+    struct activity_record a = {
+        .at_us = clock_wall_us(),
+        .key = s->key,
+        .server = s->server,
+        .status = (uint16_t)r->status,
+        .cut = r->cut,
+        .total_us = cut_us(clock_now_us() - s->request_us),
+        .queued_us = cut_us(r->queued_us),
+        .agent_us = cut_us(r->agent_us),
+        .server_us = r->server_us,
+        .n_bytes = r->bytes,
+        .reason = r->reason,
+    };
+    copy_cut(span_of(s->serial), a.serial, sizeof(a.serial));
+    copy_cut(session_request_id(s), a.id, sizeof(a.id));
+    copy_cut(method, a.method, sizeof(a.method));
+    copy_cut(controller_of(s), a.controller, sizeof(a.controller));
+    copy_cut(span_of(address), a.client, sizeof(a.client));
+    activity_note(s->worker->activity, &a);
+}
+
 void access_log(struct session *s)
 {
-    if (!log_enabled(LOG_LEVEL_INFO)) {
-        return;
-    }
     const struct session_result *r = &s->result;
     const struct request *request = s->request;
     /* Before the head is complete its bytes still move (408), and nothing may point at them. */
     bool parsed =
         request != NULL && (request->state == REQUEST_BODY || request->state == REQUEST_COMPLETE);
+    struct span method = parsed ? request->method_name : (struct span){NULL, 0};
     char address[SESSION_ADDRESS_BYTES];
     session_format_address(s, address);
+    remember(s, method, address);
+    if (!log_enabled(LOG_LEVEL_INFO)) {
+        return;
+    }
     log_event(LOG_LEVEL_INFO, "request", log_span("id", session_request_id(s)),
-              log_text("client", address),
-              log_span("method", parsed ? request->method_name : (struct span){NULL, 0}),
-              log_int("key", s->key), log_text("serial", s->serial[0] != '\0' ? s->serial : NULL),
+              log_text("client", address), log_span("method", method), log_int("key", s->key),
+              log_text("serial", s->serial[0] != '\0' ? s->serial : NULL),
               log_span("controller", controller_of(s)), log_uint("status", r->status),
               log_text("reason", r->reason), log_uint("bytes", r->bytes),
               log_uint("us", clock_now_us() - s->request_us), log_uint("queued_us", r->queued_us),

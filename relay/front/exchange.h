@@ -25,6 +25,7 @@
 /* The agent is given so much less time than the relay waits, so that its reason arrives. */
 #define EXCHANGE_MARGIN_MS 250
 
+struct call;
 struct session;
 struct worker;
 
@@ -38,7 +39,8 @@ enum exchange_state {
 struct exchange {
     exchange_ref ref;
     struct worker *worker;
-    struct session *session;
+    struct session *session; /* NULL: an operator's own call */
+    struct call *call;       /* that one (relay/front/call.h), else NULL */
     enum exchange_state state;
     int64_t key;
     int64_t server;

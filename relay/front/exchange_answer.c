@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/base/error.h"
+#include "relay/front/call.h"
 #include "relay/front/exchange_internal.h"
 #include "relay/front/session.h"
 #include "relay/router.h"
@@ -117,7 +118,9 @@ void exchange_on_opened(struct worker *w, exchange_ref ref, tunnel_ref tunnel, u
 void exchange_on_handed(struct worker *w, exchange_ref ref)
 {
     struct exchange *x = exchange_find(w, ref);
-    if (x != NULL) {
+    if (x != NULL && x->call != NULL) {
+        call_on_handed(x->call);
+    } else if (x != NULL) {
         x->handed = true;
     }
 }
@@ -127,6 +130,10 @@ void exchange_on_head(struct worker *w, exchange_ref ref, const struct head_resp
 {
     struct exchange *x = exchange_find(w, ref);
     if (x == NULL || x->state == EXCHANGE_ANSWERING) {
+        return;
+    }
+    if (x->call != NULL) {
+        call_on_head(x->call, head, end);
         return;
     }
     begin_answer(x, head);
@@ -189,6 +196,13 @@ void exchange_on_data(struct worker *w, exchange_ref ref, tunnel_ref tunnel, uin
         }
         return;
     }
+    if (x->call != NULL) {
+        if (len > 0) {
+            router_consumed(w, tunnel, stream, len); /* it is kept, not passed on */
+        }
+        call_on_data(x->call, bytes, len, end);
+        return;
+    }
     assemble_for(x);
     if (append_body(x, bytes, len, end) < 0) {
         exchange_reset_stream(x, HEAD_RESET_BAD_ANSWER);
@@ -223,7 +237,7 @@ void exchange_on_drain(struct exchange *x)
     return_credit(x);
 }
 
-static enum answer_reason reason_of(enum head_reset reason)
+enum answer_reason exchange_reason_of(enum head_reset reason)
 {
     switch (reason) {
     case HEAD_RESET_DEADLINE: return ANSWER_SERVER_TIMEOUT;
@@ -247,6 +261,10 @@ void exchange_on_failed(struct worker *w, exchange_ref ref, enum head_reset reas
     if (x == NULL) {
         return;
     }
+    if (x->call != NULL) {
+        call_on_failed(x->call, reason, delivered);
+        return;
+    }
     bool never_left = reason == HEAD_RESET_TUNNEL_LOST && delivered == HEAD_DELIVERED_NO;
     if (never_left && x->state != EXCHANGE_ANSWERING) {
         /* Should this worker still believe in that tunnel, it would be asked again and again. */
@@ -260,5 +278,5 @@ void exchange_on_failed(struct worker *w, exchange_ref ref, enum head_reset reas
         return;
     }
     x->handed = x->handed || delivered == HEAD_DELIVERED_YES;
-    exchange_fail(x, reason_of(reason), delivered);
+    exchange_fail(x, exchange_reason_of(reason), delivered);
 }

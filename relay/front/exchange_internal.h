@@ -24,6 +24,9 @@ void exchange_remember_for_log(struct exchange *x);
 /* Ends without the building's answer: the relay's own one goes out. */
 void exchange_fail(struct exchange *x, enum answer_reason reason, enum head_delivered delivered);
 
+/* The relay's answer for what the tunnel says of a stream that failed. */
+enum answer_reason exchange_reason_of(enum head_reset reason);
+
 /* Sends it to the server's tunnel, or parks it. */
 void exchange_dispatch(struct exchange *x);
 

@@ -132,7 +132,7 @@ static void take(struct listener *l, int fd, const struct sockaddr_storage *addr
 {
     struct worker *w = l->worker;
     if (l->kind == LISTENER_ADMIN) {
-        admin_accept(w, fd);
+        admin_accept(w, fd, l->is_loopback);
         return;
     }
     const struct sockaddr *from = (const struct sockaddr *)address;
@@ -183,6 +183,24 @@ static void on_connections(uv_poll_t *poll, int status, int events)
     }
 }
 
+static bool is_loopback(int fd)
+{
+    struct sockaddr_storage address;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+    socklen_t len = sizeof(address);
+    memset(&address, 0, sizeof(address));
+    if (getsockname(fd, (struct sockaddr *)&address, &len) < 0) {
+        return false;
+    }
+    if (address.ss_family == AF_INET6) {
+        memcpy(&in6, &address, sizeof(in6));
+        return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
+    }
+    memcpy(&in, &address, sizeof(in));
+    return ntohl(in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 int listener_start(struct worker *w, enum listener_kind kind, int fd)
 {
     struct listener *l = calloc(1, sizeof(*l));
@@ -193,6 +211,7 @@ int listener_start(struct worker *w, enum listener_kind kind, int fd)
     l->worker = w;
     l->kind = kind;
     l->fd = fd;
+    l->is_loopback = is_loopback(fd);
     l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (uv_poll_init(&w->loop, &l->poll, fd) < 0) {
         close(fd);

@@ -32,6 +32,7 @@ struct listener {
     int fd;
     int spare_fd;
     bool draining;
+    bool is_loopback; /* bound to an address that only this machine can reach */
     uv_poll_t poll;
     struct list node; /* worker->listeners */
 };

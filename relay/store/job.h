@@ -14,7 +14,8 @@
 
 enum job_kind {
     JOB_AUDIT, /* write a row */
-    JOB_CALL   /* answer an agent's control call */
+    JOB_CALL,  /* answer an agent's control call */
+    JOB_RUN    /* an operation of the pages */
 };
 
 struct job {
@@ -25,6 +26,8 @@ struct job {
     uint16_t op;
     void (*done)(void *user, uint16_t status, struct span body);
     void *user;
+    void (*run)(void *user, struct database *db); /* JOB_RUN, with `user` */
+    void (*ran)(void *user);
     size_t len;
     char body[];
 };

@@ -76,6 +76,28 @@ static const char *const STEPS[] = {
     "CREATE TRIGGER key_removed AFTER DELETE ON keys BEGIN"
     "  INSERT INTO changes (kind, item) VALUES (2, OLD.id);"
     "END;",
+    /* The pages: who may log in, who has, and what stands in each building. */
+    "CREATE TABLE operators ("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  name TEXT NOT NULL UNIQUE,"
+    "  password TEXT NOT NULL," /* argon2id, as libsodium writes it */
+    "  created_at INTEGER NOT NULL,"
+    "  created_by TEXT NOT NULL,"
+    "  n_failures INTEGER NOT NULL DEFAULT 0," /* since the last success */
+    "  locked_until INTEGER NOT NULL DEFAULT 0"
+    ") STRICT;"
+    "CREATE TABLE logins ("
+    "  hash BLOB PRIMARY KEY CHECK (length(hash) = 32)," /* of the cookie */
+    "  operator_id INTEGER NOT NULL REFERENCES operators (id) ON DELETE CASCADE,"
+    "  csrf TEXT NOT NULL,"
+    "  created_at INTEGER NOT NULL,"
+    "  seen_at INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE devices ("
+    "  server_id INTEGER PRIMARY KEY REFERENCES servers (id) ON DELETE CASCADE,"
+    "  document TEXT NOT NULL,"
+    "  changed_at INTEGER NOT NULL"
+    ") STRICT;",
 };
 
 const char *migrations_step(size_t i)

@@ -168,6 +168,10 @@ static void do_jobs(struct store *s, struct list *jobs)
         struct job *job = LIST_ITEM(node, struct job, node);
         if (job->kind == JOB_CALL) {
             do_call(s, job);
+        } else if (job->kind == JOB_RUN) {
+            job->run(job->user, s->db);
+            poll_changes(s, true); /* first live, then told */
+            job->ran(job->user);
         } else if (rc != 0) {
             log_row(&job->row);
         }
@@ -452,6 +456,24 @@ int store_control(struct store *s, int64_t server_id, uint16_t op, struct span b
     if (body.len > 0) {
         memcpy(job->body, body.p, body.len);
     }
+    int rc = push(s, job);
+    if (rc != 0) {
+        job_free(job);
+    }
+    return rc;
+}
+
+int store_run(struct store *s, void (*work)(void *user, struct database *db),
+              void (*done)(void *user), void *user)
+{
+    struct job *job = job_new(JOB_RUN, 0);
+    if (job == NULL) {
+        (void)atomic_fetch_add(&s->n_dropped, 1);
+        return ERROR_LIMIT;
+    }
+    job->run = work;
+    job->ran = done;
+    job->user = user;
     int rc = push(s, job);
     if (rc != 0) {
         job_free(job);

@@ -12,6 +12,7 @@
 
 #include "proto/base/error.h"
 #include "proto/base/span.h"
+#include "relay/store/database.h"
 #include "relay/store/directory.h"
 
 /* How often another process's changes are looked for (PRAGMA data_version). */
@@ -57,6 +58,12 @@ void store_audit(struct store *s, const char *who, const char *what, const char 
  * server `server_id`. 0, or ERROR_LIMIT (queue full: `done` is not called). */
 int store_control(struct store *s, int64_t server_id, uint16_t op, struct span body,
                   void (*done)(void *user, uint16_t status, struct span body), void *user);
+
+/* Runs an operation on the store thread: `work`, then, when the directory is up to date with what
+ * it changed, `done`; both from that thread, each exactly once. 0, or ERROR_LIMIT (queue full:
+ * neither is called). */
+int store_run(struct store *s, void (*work)(void *user, struct database *db),
+              void (*done)(void *user), void *user);
 
 struct store_stats {
     uint64_t n_refreshes;

@@ -12,6 +12,14 @@
 
 #define TEXT_BYTES 64 /* of an address, of an agent's software */
 
+/* Of the tunnel, or of the leg behind it. */
+struct event {
+    int64_t at_s;
+    bool is_leg;
+    bool up;
+    char reason[BOARD_REASON_BYTES];
+};
+
 struct entry {
     int64_t server;
     uint64_t tunnel; /* number; 0 = down */
@@ -27,6 +35,8 @@ struct entry {
     char software[TEXT_BYTES];
     char down_reason[BOARD_REASON_BYTES];
     char leg_reason[BOARD_REASON_BYTES];
+    uint32_t n_events; /* ever */
+    struct event events[BOARD_EVENTS_MAX];
 };
 
 struct board {
@@ -93,6 +103,13 @@ static struct entry *find_or_add(struct board *b, int64_t server)
     return e;
 }
 
+static void note_event(struct entry *e, int64_t at_s, bool is_leg, bool up, const char *reason)
+{
+    struct event *event = &e->events[e->n_events++ % BOARD_EVENTS_MAX];
+    *event = (struct event){.at_s = at_s, .is_leg = is_leg, .up = up};
+    set_text(event->reason, sizeof(event->reason), reason);
+}
+
 void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64_t tunnel,
                      const char *address, const char *software)
 {
@@ -109,6 +126,7 @@ void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64
         set_text(e->address, sizeof(e->address), address);
         set_text(e->software, sizeof(e->software), software);
         e->leg_reason[0] = '\0';
+        note_event(e, e->since_s, false, true, "");
     }
     pthread_mutex_unlock(&b->lock);
 }
@@ -123,6 +141,7 @@ void board_tunnel_down(struct board *b, int64_t server, uint64_t tunnel, const c
         e->leg = BOARD_LEG_UNKNOWN;
         e->leg_since_s = e->since_s;
         set_text(e->down_reason, sizeof(e->down_reason), reason);
+        note_event(e, e->since_s, false, false, reason);
     }
     pthread_mutex_unlock(&b->lock);
 }
@@ -138,6 +157,7 @@ void board_probe(struct board *b, int64_t server, uint64_t tunnel, bool answered
         if (e->leg != leg) {
             e->leg = leg;
             e->leg_since_s = e->probed_s;
+            note_event(e, e->probed_s, true, answered, answered ? "" : reason);
         }
         e->rtt_us = rtt_us;
         e->server_us = answered ? server_us : e->server_us;
@@ -205,6 +225,60 @@ static json_t *describe(const struct entry *e)
                      "server_leg", leg_name(e->leg), "server_since", (json_int_t)e->leg_since_s,
                      "server_reason", e->leg_reason, "probed", (json_int_t)e->probed_s,
                      "agent_rtt_us", (json_int_t)e->rtt_us, "server_us", (json_int_t)e->server_us);
+}
+
+static const struct entry *find_serial(const struct board *b, struct span serial)
+{
+    size_t cursor = 0;
+    const struct entry *e = NULL;
+    while ((e = map_next(&b->entries, &cursor)) != NULL) {
+        if (span_equal(span_of(e->serial), serial)) {
+            break;
+        }
+    }
+    return e;
+}
+
+json_t *board_describe(struct board *b, struct span serial)
+{
+    pthread_mutex_lock(&b->lock);
+    const struct entry *e = find_serial(b, serial);
+    json_t *object = e != NULL ? describe(e) : json_null();
+    pthread_mutex_unlock(&b->lock);
+    return object;
+}
+
+json_t *board_describe_all(struct board *b)
+{
+    json_t *all = json_object();
+    size_t cursor = 0;
+    const struct entry *e = NULL;
+    pthread_mutex_lock(&b->lock);
+    while (all != NULL && (e = map_next(&b->entries, &cursor)) != NULL) {
+        (void)json_object_set_new(all, e->serial, describe(e)); /* one less when out of memory */
+    }
+    pthread_mutex_unlock(&b->lock);
+    return all;
+}
+
+json_t *board_describe_events(struct board *b, struct span serial)
+{
+    json_t *list = json_array();
+    pthread_mutex_lock(&b->lock);
+    const struct entry *e = find_serial(b, serial);
+    uint32_t kept = e == NULL ? 0 : e->n_events;
+    if (kept > BOARD_EVENTS_MAX) {
+        kept = BOARD_EVENTS_MAX;
+    }
+    for (uint32_t i = 1; i <= kept; i++) {
+        const struct event *event = &e->events[(e->n_events - i) % BOARD_EVENTS_MAX];
+        (void)json_array_append_new(list,
+                                    json_pack("{s:I, s:s, s:b, s:s}", "at", (json_int_t)event->at_s,
+                                              "leg", event->is_leg ? "server" : "tunnel", "up",
+                                              event->up ? 1 : 0, "reason", event->reason));
+    }
+    pthread_mutex_unlock(&b->lock);
+    return list;
 }
 
 char *board_format_json(struct board *b, json_t *relay)

@@ -16,6 +16,8 @@
 #define BOARD_SERVERS_MAX 100000
 /* Text of a reason, with NUL. */
 #define BOARD_REASON_BYTES 48
+/* Ups and downs kept per building, the newest. */
+#define BOARD_EVENTS_MAX 24
 
 struct board;
 
@@ -52,6 +54,16 @@ struct board_counts {
     size_t n_online; /* of those, last probe answered */
 };
 struct board_counts board_count(struct board *b);
+
+/* The building's object as it stands in board_format_json, or JSON null; owned. */
+json_t *board_describe(struct board *b, struct span serial);
+
+/* All of them, by serial: owned. NULL when out of memory. */
+json_t *board_describe_all(struct board *b);
+
+/* The building's latest ups and downs since this process began, newest first: an array of
+ * {"at", "up", "reason"}; owned. NULL when out of memory. */
+json_t *board_describe_events(struct board *b, struct span serial);
 
 /* One JSON text of all buildings, owned by the caller (free); NULL when out of memory. Times are
  * seconds since 1970. `relay` (takes; NULL = out of memory) stands beside them: the leg from the

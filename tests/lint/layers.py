@@ -18,6 +18,7 @@ MAY_INCLUDE = {
     "proto/base": ("proto/base",),
     "proto/wire": ("proto/base", "proto/wire"),
     "proto/http": ("proto/base", "proto/http"),
+    "proto/pages": ("proto/base", "proto/http", "proto/pages"),
     "proto/io": ("proto/base", "proto/io"),
     "relay": ("proto", "relay"),
     "agent": ("proto", "agent"),
@@ -34,7 +35,7 @@ ONLY_IN = (
 
 # Third-party header -> folders that may not include it.
 NEVER_IN = (
-    (re.compile(r"(uv\.h|uv/.*|openssl/.*)"), ("proto/base", "proto/wire", "proto/http")),
+    (re.compile(r"(uv\.h|uv/.*|openssl/.*)"), ("proto/base", "proto/wire", "proto/http", "proto/pages")),
 )
 
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strncpy|strncat|strtok|atoi|atol|alloca|"
@@ -169,6 +170,9 @@ SAMPLES = (
     ("proto/wire/a.c", '\n\n #  include "proto/io/b.h"', (4, "proto/wire may include only")),
     ("proto/http/a.c", '#include "proto/base/b.h"\n#include "proto/http/b.h"', None),
     ("proto/http/a.c", '#include "proto/wire/b.h"', (2, "proto/http may include only")),
+    ("proto/pages/a.c", '#include "proto/http/b.h"\n#include "proto/pages/b.h"', None),
+    ("proto/pages/a.c", '#include "proto/io/b.h"', (2, "proto/pages may include only")),
+    ("proto/http/a.c", '#include "proto/pages/b.h"', (2, "proto/http may include only")),
     ("proto/io/a.c", '#include "proto/base/b.h"\n#include "proto/io/b.h"', None),
     ("proto/io/a.c", '#include "proto/wire/b.h"', (2, "proto/io may include only")),
     ("proto/io/a.c", '#include "relay/front/b.h"', (2, "proto/io may include only")),

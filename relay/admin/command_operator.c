@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `thinknx-relay operator`: who may log in to the pages. A password is never an argument: it comes
+ * from a file, or from standard input (without an echo on a terminal). */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "proto/base/secret.h"
+#include "relay/admin/commands.h"
+#include "relay/admin/console.h"
+#include "relay/admin/options.h"
+#include "relay/admin/password.h"
+#include "relay/admin/table.h"
+#include "relay/store/describe.h"
+#include "relay/store/operators.h"
+
+static const char HELP[] =
+    "thinknx-relay operator: who may log in to the relay's pages.\n"
+    "\n"
+    "  operator add NAME        asks for a password, or reads one line from standard input\n"
+    "  operator password NAME   gives another password, and unlocks; ends all logins\n"
+    "      --password-file FILE     reads the password from there (mode 600)\n"
+    "  operator list\n"
+    "  operator remove NAME     ends all logins, too\n"
+    "\n"
+    "  --config FILE   default " CONFIG_DEFAULT_PATH "\n"
+    "  --json          print JSON\n"
+    "\n"
+    "A name has 1 to 32 of a-z, 0-9, \".\", \"_\" and \"-\"; a password 12 to 200 characters.\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.\n";
+
+struct arguments {
+    const char *config;
+    const char *password_file;
+    bool json;
+    bool help;
+    const char *name; /* NULL = none given */
+};
+
+/* One line, without showing it where a person types it. */
+static int read_line(char password[SECRET_BYTES], struct error_text *e)
+{
+    struct termios before;
+    bool is_terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+
+    if (is_terminal) {
+        struct termios quiet = before;
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+        (void)fputs("Password: ", stderr); /* nobody left to tell */
+    }
+    bool got = fgets(password, SECRET_BYTES, stdin) != NULL;
+    if (is_terminal) {
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        (void)fputs("\n", stderr);
+    }
+    if (!got) {
+        return error_set(e, ERROR_CONFIG, "no password was given on standard input");
+    }
+    password[strcspn(password, "\r\n")] = '\0';
+    return 0;
+}
+
+/* Reads, checks and hashes it. */
+static int take_password(const struct arguments *a, char hash[OPERATORS_PASSWORD_BYTES],
+                         struct error_text *e)
+{
+    char password[SECRET_BYTES] = "";
+    int rc = a->password_file != NULL ? secret_read_file(a->password_file, password, e)
+                                      : read_line(password, e);
+
+    rc = rc == 0 ? password_check(password, e) : rc;
+    rc = rc == 0 ? password_hash(password, hash, e) : rc;
+    secret_cleanse(password, sizeof(password));
+    return rc;
+}
+
+static int report(const struct arguments *a, int rc, const char *done, const struct error_text *e)
+{
+    if (rc != 0) {
+        return console_exit(rc, e);
+    }
+    if (a->json) {
+        return console_print_json(json_pack("{s:s, s:s}", "name", a->name, "state", done));
+    }
+    (void)printf("Operator %s: %s.\n", a->name, done);
+    return console_flush(NULL);
+}
+
+static int operator_add(const struct arguments *a, struct console *o)
+{
+    char hash[OPERATORS_PASSWORD_BYTES];
+    struct error_text e = {""};
+    int rc = operators_check_name(a->name, &e);
+
+    rc = rc == 0 ? take_password(a, hash, &e) : rc;
+    rc = rc == 0 ? operators_add(o->db, a->name, hash, &o->actor, &e) : rc;
+    secret_cleanse(hash, sizeof(hash));
+    return report(a, rc, "added", &e);
+}
+
+static int operator_password(const struct arguments *a, struct console *o)
+{
+    char hash[OPERATORS_PASSWORD_BYTES];
+    struct error_text e = {""};
+    int rc = operators_check_name(a->name, &e);
+
+    rc = rc == 0 ? take_password(a, hash, &e) : rc;
+    rc = rc == 0 ? operators_set_password(o->db, a->name, hash, &o->actor, &e) : rc;
+    secret_cleanse(hash, sizeof(hash));
+    return report(a, rc, "password changed", &e);
+}
+
+static int operator_remove(const struct arguments *a, struct console *o)
+{
+    struct error_text e = {""};
+    return report(a, operators_remove(o->db, a->name, &o->actor, &e), "removed", &e);
+}
+
+static void collect_json(void *user, const struct operator_account *account)
+{
+    (void)json_array_append_new(user, json_pack("{s:s, s:o, s:s, s:i, s:o}", "name", account->name,
+                                                "created_at", describe_time(account->created_at_s),
+                                                "created_by", account->created_by, "failures",
+                                                (int)account->n_failures, "locked_until",
+                                                describe_time(account->locked_until_s)));
+}
+
+static void collect_row(void *user, const struct operator_account *account)
+{
+    struct table *t = user;
+    table_add(t, account->name);
+    table_add_time(t, account->created_at_s);
+    table_add(t, account->created_by);
+    table_add_time(t, account->locked_until_s);
+}
+
+static int operator_list(const struct arguments *a, struct console *o)
+{
+    static const char *const TITLES[] = {"NAME", "ADDED (UTC)", "BY", "LOCKED UNTIL"};
+    struct error_text e = {"no memory"};
+    struct table t;
+
+    if (a->json) {
+        json_t *list = json_array();
+        int failed = operators_list(o->db, collect_json, list, &e);
+        if (failed != 0) {
+            json_decref(list);
+            return console_exit(failed, &e);
+        }
+        return console_print_json(list);
+    }
+    table_init(&t, TITLES, sizeof(TITLES) / sizeof(TITLES[0]));
+    int rc = operators_list(o->db, collect_row, &t, &e);
+    if (rc == 0) {
+        rc = table_print(&t, stdout);
+    }
+    table_close(&t);
+    return rc != 0 ? console_exit(rc, &e) : console_flush(NULL);
+}
+
+static const struct verb {
+    const char *name;
+    bool takes_name;
+    int (*run)(const struct arguments *a, struct console *o);
+} VERBS[] = {
+    {"add", true, operator_add},
+    {"password", true, operator_password},
+    {"list", false, operator_list},
+    {"remove", true, operator_remove},
+};
+
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
+        if (strcmp(VERBS[i].name, name) == 0) {
+            return &VERBS[i];
+        }
+    }
+    return NULL;
+}
+
+static int read_arguments(int argc, char **argv, struct arguments *a, const struct verb **verb,
+                          struct error_text *e)
+{
+    const struct option_row rows[] = {
+        {"config", OPTION_TEXT, &a->config, 0, 0},
+        {"password-file", OPTION_TEXT, &a->password_file, 0, 0},
+        {"json", OPTION_FLAG, &a->json, 0, 0},
+        {"help", OPTION_FLAG, &a->help, 0, 0},
+    };
+    struct option_words words;
+    int rc = options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), &words, e);
+
+    if (rc != 0 || a->help) {
+        return rc;
+    }
+    *verb = words.n_words > 0 ? find_verb(words.words[0]) : NULL;
+    if (*verb == NULL) {
+        return error_set(e, ERROR_CONFIG, "operator: add, password, list or remove?");
+    }
+    if (words.n_words != ((*verb)->takes_name ? 2U : 1U)) {
+        return error_set(e, ERROR_CONFIG, "operator %s: %s", (*verb)->name,
+                         (*verb)->takes_name ? "which one NAME?" : "too many arguments");
+    }
+    a->name = (*verb)->takes_name ? words.words[1] : NULL;
+    return 0;
+}
+
+int command_operator(int argc, char **argv)
+{
+    struct arguments a = {.config = NULL};
+    const struct verb *verb = NULL;
+    struct error_text e = {""};
+    struct console o;
+
+    if (read_arguments(argc, argv, &a, &verb, &e) != 0) {
+        return console_usage("operator", &e);
+    }
+    if (a.help || verb == NULL) {
+        (void)fputs(HELP, stdout); /* console_flush looks at stdout */
+        return console_flush(NULL);
+    }
+    int rc = console_open(a.config, &o, &e);
+    if (rc != 0) {
+        return console_exit(rc, &e);
+    }
+    int code = verb->run(&a, &o);
+    console_close(&o);
+    return code;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The latest requests of one worker. */
+#include "relay/front/activity.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/map.h"
+
+struct server_minutes {
+    int64_t server;
+    int64_t minute;                    /* of the newest count */
+    uint32_t counts[ACTIVITY_MINUTES]; /* by minute modulo ACTIVITY_MINUTES */
+};
+
+struct activity {
+    pthread_mutex_t lock;
+    uint64_t n_records; /* ever */
+    struct map servers; /* id → struct server_minutes, owned */
+    struct activity_record records[ACTIVITY_RECORDS_MAX];
+};
+
+struct activity *activity_new(void)
+{
+    struct activity *a = calloc(1, sizeof(*a));
+
+    if (a == NULL || pthread_mutex_init(&a->lock, NULL) != 0) {
+        free(a);
+        return NULL;
+    }
+    map_init(&a->servers, ACTIVITY_SERVERS_MAX);
+    return a;
+}
+
+void activity_free(struct activity *a)
+{
+    size_t cursor = 0;
+    void *s = NULL;
+
+    if (a == NULL) {
+        return;
+    }
+    while ((s = map_next(&a->servers, &cursor)) != NULL) {
+        free(s);
+    }
+    map_close(&a->servers);
+    (void)pthread_mutex_destroy(&a->lock); /* nobody waits */
+    free(a);
+}
+
+static struct server_minutes *find_or_add(struct activity *a, int64_t server)
+{
+    struct server_minutes *s = map_get(&a->servers, &server, sizeof(server));
+
+    if (s != NULL) {
+        return s;
+    }
+    s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return NULL;
+    }
+    s->server = server;
+    if (map_put(&a->servers, &s->server, sizeof(s->server), s) < 0) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* Empties the minutes that have begun since the newest count. */
+static void advance(struct server_minutes *s, int64_t minute)
+{
+    if (minute - s->minute >= ACTIVITY_MINUTES) {
+        memset(s->counts, 0, sizeof(s->counts));
+    } else {
+        for (int64_t m = s->minute + 1; m <= minute; m++) {
+            s->counts[m % ACTIVITY_MINUTES] = 0;
+        }
+    }
+    s->minute = minute > s->minute ? minute : s->minute;
+}
+
+void activity_note(struct activity *a, const struct activity_record *record)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    a->records[a->n_records % ACTIVITY_RECORDS_MAX] = *record;
+    a->n_records++;
+    struct server_minutes *s = record->server != 0 ? find_or_add(a, record->server) : NULL;
+    if (s != NULL) {
+        advance(s, (int64_t)(record->at_us / 60000000U));
+        s->counts[s->minute % ACTIVITY_MINUTES]++;
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+void activity_forget(struct activity *a, int64_t server)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    free(map_remove(&a->servers, &server, sizeof(server)));
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+size_t activity_read(struct activity *a, uint64_t *next, struct activity_record *records,
+                     size_t cap)
+{
+    size_t n = 0;
+
+    (void)pthread_mutex_lock(&a->lock);
+    uint64_t oldest = a->n_records > ACTIVITY_RECORDS_MAX ? a->n_records - ACTIVITY_RECORDS_MAX : 0;
+    uint64_t at = *next > oldest ? *next : oldest;
+    for (; n < cap && at < a->n_records; at++) {
+        records[n++] = a->records[at % ACTIVITY_RECORDS_MAX];
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    *next = at;
+    return n;
+}
+
+void activity_count(struct activity *a, int64_t server, int64_t now_s,
+                    uint32_t counts[ACTIVITY_MINUTES])
+{
+    int64_t minute = now_s / 60;
+
+    (void)pthread_mutex_lock(&a->lock);
+    struct server_minutes *s = map_get(&a->servers, &server, sizeof(server));
+    if (s != NULL) {
+        advance(s, minute);
+        for (int64_t i = 0; i < ACTIVITY_MINUTES; i++) {
+            counts[i] += s->counts[(minute - ACTIVITY_MINUTES + 1 + i) % ACTIVITY_MINUTES];
+        }
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+}
