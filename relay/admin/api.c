@@ -222,7 +222,7 @@ void api_let_go(struct admin_session *s)
 void api_free_rest(struct worker *w)
 {
     struct list *node = NULL;
-    while ((node = list_first(&w->api_calls)) != NULL) {
+    while ((node = list_pop(&w->api_calls)) != NULL) {
         free_call(LIST_ITEM(node, struct api_call, node));
     }
 }

@@ -168,7 +168,7 @@ int operators_set_password(struct database *db, const char *name, const char *pa
                            const struct audit_actor *by, struct error_text *e)
 {
     const struct audit_act act = {by, "operator.password", name};
-    struct operator_account account;
+    struct operator_account account = {.id = 0};
     int rc = audit_begin(db, e);
 
     if (rc != 0) {
@@ -188,7 +188,7 @@ int operators_remove(struct database *db, const char *name, const struct audit_a
                      struct error_text *e)
 {
     const struct audit_act act = {by, "operator.remove", name};
-    struct operator_account account;
+    struct operator_account account = {.id = 0};
     int rc = audit_begin(db, e);
 
     if (rc != 0) {
@@ -221,7 +221,7 @@ int operators_note_failure(struct database *db, const struct operator_account *a
     const struct audit_act act = {by, "operator.login", account->name};
     char detail[AUDIT_DETAIL_BYTES];
     sqlite3_stmt *statement = NULL;
-    struct operator_account now;
+    struct operator_account now = {.id = 0};
     int rc = audit_begin(db, e);
 
     if (rc != 0) {
