@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The relay's pages in a real browser: what an operator does from a new building to a revoked key,
+that everybody can use them, and that they are small, quick and shut."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import harness
+from admin_api import admin_of
+from browser import DESKTOP, PHONE, Browser
+from harness import HOST, SERIAL
+
+pytestmark = pytest.mark.skipif(
+    not os.path.exists("/usr/bin/chromium"), reason="Debian's chromium is not installed"
+)
+LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
+HOUSE = harness.ROOT / "tests" / "simulator" / "house.json"
+KEY = re.compile(r"[A-Za-z0-9]{32}")
+# Where axe-core is: taken from the npm registry by the test itself, or put there beforehand.
+AXE = os.environ.get("TNX_AXE")
+WEIGHT_MAX = 200_000  # bytes on the wire, all files of the pages together
+FIRST_DRAW_MAX_MS = 500
+
+
+@pytest.fixture(scope="module")
+def building(tmp_path_factory):
+    made = harness.Building(
+        tmp_path_factory.mktemp("building"),
+        relay={"admin": {"listen": f"{HOST}:0"}, "timeouts": {"probe": 1}},
+    )
+    yield made
+    try:
+        made.stop()
+    finally:
+        made.kill()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Browser() as made:
+        yield made
+
+
+@pytest.fixture
+def admin(building):
+    return admin_of(building.relay)
+
+
+def page(admin, path=""):
+    return f"http://{HOST}:{admin.address[1]}/{path and '#!/' + path}"
+
+
+def visit(browser, admin, path="", size=DESKTOP):
+    browser.resize(size)
+    browser.open("about:blank")  # the next is a fresh load even if only its fragment differs
+    browser.open(page(admin, path))
+
+
+def test_from_a_new_building_to_a_revoked_key(tmp_path):
+    """The whole journey, in one window."""
+    relay = harness.Relay(tmp_path / "relay", {"admin": {"listen": f"{HOST}:0"}, "timeouts": {"probe": 1}})
+    simulator = harness.Simulator(tmp_path / "server")
+    parts = [simulator.start(), relay.start()]
+    relay.configure({"relay": {"public_url": f"https://{HOST}:{relay.https[1]}"},
+                     "admin": {"listen": f"{HOST}:0"}, "timeouts": {"probe": 1}})
+    relay.process.signal(1)  # with its real address from here on
+    relay.process.wait_log("configuration reloaded")
+    try:
+        with Browser() as browser:
+            admin = admin_of(relay)
+            browser.open(page(admin))
+            browser.read("No building yet")
+            # Add it, and carry its agent's files away.
+            browser.click("button", "Add a building")
+            browser.type("Serial", "VILLA-1")
+            browser.type("Name", "Villa am See")
+            browser.click("dialog button.primary", "Add")
+            browser.find("pre[data-file='ca.pem']")
+            folder = tmp_path / "agent"
+            folder.mkdir()
+            browser.keep_copied()
+            for name in ("agent.conf", "agent.token", "ca.pem"):
+                browser.driver.execute_script("window.copiedText = null")
+                browser.click(f"[aria-label='Copy {name}']")
+                path = folder / name
+                path.write_text(browser.copied())
+                path.chmod(0o600)
+            conf = folder / "agent.conf"
+            conf.write_text(conf.read_text().replace("http://127.0.0.1:5051", simulator.url)
+                            + f"\n[agent]\nstatus_socket = {tmp_path}/s\n")
+            browser.click("dialog button", "Done")
+            browser.gone("dialog")
+            browser.read("never connected")
+            # See it come online.
+            agent = harness.Process("thinknx-agent", "run", "--config", conf)
+            browser.find(".pill.good", "online")
+            browser.click("td a", "Villa am See")
+            # Enable a key: shown once, hidden until asked.
+            browser.click(".tabs a", "Keys")
+            browser.click("button", "Enable Integration Kit")
+            browser.type("Label", "journey")
+            browser.click("dialog button.primary", "Enable Integration Kit")
+            browser.read("shown only now")
+            assert not KEY.search(browser.find("dialog").text)
+            browser.keep_copied()
+            browser.click("[aria-label='Copy Key']")
+            key = browser.copied()
+            assert KEY.fullmatch(key)
+            browser.click("dialog button", "Done")
+            browser.read("k_1")
+            # Find a lamp in the tree, switch it, see the answer and the state.
+            browser.click(".tabs a", "Integration Kit")
+            browser.click("button", "Import devices")
+            browser.find("dialog input[type=file]").send_keys(str(HOUSE))
+            browser.click("dialog button.primary:enabled", "Import")
+            browser.type("Search devices", "chandelier")
+            browser.click("button.leaf", "Chandelier")
+            browser.click("form[data-controller=power] .segments button", "on")
+            browser.click("form[data-controller=power] button.primary", "Simulate")
+            answer = browser.find("form[data-controller=power] .result pre")
+            assert json.loads(answer.text)["status"] == 1
+            assert f"guid={LIGHT}&cmd=1&fb" in browser.find("form[data-controller=power] .result code").text
+            browser.click("form[data-controller=powerstatus] button.primary", "Ask")
+            state = browser.find("form[data-controller=powerstatus] .result pre")
+            assert json.loads(state.text)["status"] == 1
+            # Copy the URL and call it with curl.
+            assert key not in browser.text()
+            browser.driver.execute_script("window.copiedText = null")
+            browser.click("form[data-controller=powerstatus] button", "Copy URL")
+            url = browser.copied()
+            assert url == f"https://{HOST}:{relay.https[1]}/{key}/api/V1/powerstatus?guid={LIGHT}"
+            assert harness.curl(url, ca=relay.ca, folder=tmp_path).status == 200
+            # Revoke the key: refused.
+            browser.click(".tabs a", "Keys")
+            browser.click("[aria-label='Revoke k_1']")
+            browser.accept_alert()
+            browser.find(".pill", "revoked")
+            assert harness.curl(url, ca=relay.ca, folder=tmp_path).status == 403
+            # Follow all of it.
+            browser.click("nav a", "Requests")
+            browser.find("tbody tr", "key refused")
+            browser.find("tbody tr", "operator:local")
+            browser.type("Building, call, key or address", "powerstatus")
+            browser.wait(lambda: all("powerstatus" in r.text for r in browser.all("tbody tr")), "filtered rows")
+            browser.click("nav a", "Audit")
+            for act in ("server.add", "key.enable", "devices.import", "call.send", "key.revoke"):
+                browser.find("tbody tr", act)
+            assert not browser.errors()
+            assert key not in relay.process.log.text()
+            agent.stop()
+    finally:
+        for part in list(harness.Process.alive):
+            part.kill()
+        simulator.close()
+        assert len(parts) == 2
+
+
+def test_logging_in_with_the_keyboard_alone(tmp_path):
+    relay = harness.Relay(tmp_path / "relay", {"admin": {"listen": f"{HOST}:0", "login": "always"}})
+    harness.run("thinknx-relay", "operator", "add", "alice", "--config", relay.conf, stdin="correct horse battery\n")
+    relay.start()
+    try:
+        with Browser() as browser:
+            browser.open(page(admin_of(relay)))
+            browser.find("h1", "Log in")
+            browser.type("Name", "alice").send_keys("\tcorrect horse nonsense\n")
+            browser.find(".notice.bad", "wrong name or password")
+            browser.type("Password", "correct horse battery\n")
+            browser.read("No building yet")
+            browser.click("button", "Log out")
+            browser.find("h1", "Log in")
+    finally:
+        relay.process.stop()
+
+
+PAGES = ("buildings", f"building/{SERIAL}", f"building/{SERIAL}/keys", f"building/{SERIAL}/kit",
+         f"building/{SERIAL}/settings", "requests", "audit")
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """axe-core's script: named by TNX_AXE, or fetched from the npm registry."""
+    if AXE:
+        return Path(AXE).read_text()
+    if shutil.which("npm") is None:
+        pytest.skip("no axe-core: set TNX_AXE, or install npm")
+    folder = tmp_path_factory.mktemp("axe")
+    import subprocess
+
+    done = subprocess.run(["npm", "pack", "--silent", "axe-core@4.10.2"], cwd=folder, capture_output=True,
+                          text=True, timeout=60, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no axe-core from the npm registry: {done.stderr[-200:]}")
+    (archive,) = folder.glob("*.tgz")
+    shutil.unpack_archive(archive, folder)
+    return (folder / "package" / "axe.min.js").read_text()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(building, browser, admin, axe, theme):
+    prepare(building, admin)
+    for size in (DESKTOP, PHONE):
+        for path in PAGES:
+            visit(browser, admin, path, size)
+            browser.driver.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
+            browser.find("h1")
+            browser.wait(lambda: "Loading" not in browser.text(), "end of loading")
+            if path.endswith("/kit"):
+                browser.click("button.leaf", "Chandelier")
+            browser.driver.execute_script(axe)
+            found = browser.driver.execute_async_script(
+                "axe.run().then(r => arguments[0](r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
+                ".map(v => [v.id, v.help, v.nodes.slice(0, 3).map(n => n.html + ' ' + n.failureSummary)])))")
+            assert not found, f"{path} at {size}: {json.dumps(found, indent=1)}"
+
+
+def prepare(building, admin):
+    """A house with devices and some calls to show."""
+    if not admin.get(f"/servers/{SERIAL}/devices")["rooms"]:
+        admin.post(f"/servers/{SERIAL}/devices", {"rooms": json.loads(HOUSE.read_text())["rooms"]})
+    for call in (f"powerstatus?guid={LIGHT}", "power?guid=nobody&cmd=1"):
+        building.get(building.path(call))
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(building, browser, admin):
+    prepare(building, admin)
+    for path in PAGES:
+        visit(browser, admin, path, PHONE)
+        browser.find("h1")
+        browser.wait(lambda: "Loading" not in browser.text(), "end of loading")
+        width = browser.driver.execute_script("return document.documentElement.scrollWidth")
+        assert width <= PHONE[0], (path, width)
+
+
+def test_all_pages_are_small_and_come_from_here(building, browser, admin):
+    prepare(building, admin)
+    seen = {}
+    for path in PAGES:
+        visit(browser, admin, path)
+        browser.find("h1")
+        browser.wait(lambda: "Loading" not in browser.text(), "end of loading")
+        entries = browser.driver.execute_script(
+            "return performance.getEntries().filter(e => e.encodedBodySize !== undefined)"
+            ".map(e => [e.name, e.encodedBodySize])")
+        for name, size in entries:
+            assert name.startswith(page(admin)), f"a request to another host: {name}"
+            if "/api/" not in name:
+                seen[name.partition("#")[0]] = max(size, seen.get(name.partition("#")[0], 0))
+    assert any("dygraph" in name for name in seen)
+    assert sum(seen.values()) < WEIGHT_MAX, seen
+    assert not browser.errors()
+
+
+def test_the_first_view_is_drawn_quickly(building, browser, admin):
+    def draw():
+        visit(browser, admin)
+        browser.find("td a")
+        return browser.driver.execute_script(
+            "return performance.getEntriesByName('first-table')[0].startTime")
+
+    # The best of a few: what a busy test machine adds is not the pages'.
+    assert min(draw() for _ in range(4)) < FIRST_DRAW_MAX_MS
+
+
+def test_scripts_and_styles_of_others_are_refused(building, browser, admin):
+    visit(browser, admin)
+    browser.find("h1")
+    refused = browser.driver.execute_async_script(
+        "const done = arguments[0]; const seen = [];"
+        "document.addEventListener('securitypolicyviolation', e => { seen.push(e.effectiveDirective); if (seen.length === 2) done(seen); });"
+        "const s = document.createElement('script'); s.textContent = 'window.evil = 1'; document.head.append(s);"
+        "const i = document.createElement('img'); i.src = 'http://192.0.2.1/x'; document.body.append(i);")
+    assert sorted(refused) == ["img-src", "script-src-elem"]
+    assert browser.driver.execute_script("return window.evil") is None
+    browser.errors()  # these two were meant
