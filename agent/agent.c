@@ -26,6 +26,7 @@
 #include "agent/console.h"
 #include "agent/edition.h"
 #include "agent/forward.h"
+#include "agent/pages.h"
 #include "agent/process.h"
 #include "agent/relays.h"
 #include "proto/base/clock.h"
@@ -55,6 +56,7 @@ struct agent {
     size_t n_forwards; /* not closed yet, old ones included */
     struct relays relays;
     struct console *console; /* NULL if it could not be made, or is closed */
+    struct pages *pages;     /* likewise */
     struct signals signals;
     uv_timer_t timer; /* end of the drain */
     uv_timer_t tidy;
@@ -86,7 +88,7 @@ static const struct tunnel_streams streams = {
 
 static void stop_if_done(struct agent *a)
 {
-    if (a->parts_closing && a->n_forwards == 0 && a->console == NULL) {
+    if (a->parts_closing && a->n_forwards == 0 && a->console == NULL && a->pages == NULL) {
         uv_stop(&a->loop);
     }
 }
@@ -95,6 +97,13 @@ static void on_console_closed(void *user)
 {
     struct agent *a = user;
     a->console = NULL;
+    stop_if_done(a);
+}
+
+static void on_pages_closed(void *user)
+{
+    struct agent *a = user;
+    a->pages = NULL;
     stop_if_done(a);
 }
 
@@ -120,6 +129,9 @@ static void close_parts(struct agent *a)
     }
     if (a->console != NULL) {
         console_close(a->console, on_console_closed, a);
+    }
+    if (a->pages != NULL) {
+        pages_close(a->pages, on_pages_closed, a);
     }
     stop_if_done(a);
 }
@@ -256,16 +268,22 @@ static void on_signal(void *user, int number)
     }
 }
 
-static void on_question(void *user, struct console_call *call, const json_t *question)
+static void tell_about(void *user, struct answer_about *about)
 {
     const struct agent *a = user;
-    const struct answer_about about = {
+    *about = (struct answer_about){
         .config = edition_config(a->edition),
         .relays = &a->relays,
         .forward = a->forward,
         .started_s = a->started_s,
         .ending = a->ending,
     };
+}
+
+static void on_question(void *user, struct console_call *call, const json_t *question)
+{
+    struct answer_about about;
+    tell_about(user, &about);
     answer(&about, call, question);
 }
 
@@ -313,6 +331,17 @@ static void open_console(struct agent *a)
     }
 }
 
+static void open_pages(struct agent *a)
+{
+    const char *listen = edition_config(a->edition)->pages_listen;
+    struct error_text e;
+
+    if (listen != NULL && pages_open(&a->loop, listen, tell_about, a, &a->pages, &e) != 0) {
+        a->pages = NULL;
+        log_event(LOG_LEVEL_WARN, "no pages", log_text("reason", e.text));
+    }
+}
+
 static void start_relays(struct agent *a)
 {
     const struct relays_owner owner = {
@@ -343,6 +372,7 @@ static int start(struct agent *a, struct error_text *e)
     rc = rc != 0 ? rc : process_write_runtime(c, e);
     if (rc == 0) {
         open_console(a);
+        open_pages(a);
     }
     return rc;
 }

@@ -27,7 +27,7 @@ static void add_relay(void *user, const struct dialer_status *s)
     (void)json_array_append_new(user, report_relay(s)); /* a NULL makes the list shorter */
 }
 
-static json_t *answer_status(const struct answer_about *about)
+json_t *answer_status(const struct answer_about *about)
 {
     const struct config *c = about->config;
     json_t *relays = json_array();

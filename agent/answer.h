@@ -18,10 +18,13 @@
 struct answer_about {
     const struct config *config;
     const struct relays *relays;
-    const struct forward *forward;
+    struct forward *forward;
     int64_t started_s; /* wall clock */
     bool ending;
 };
+
+/* What `status` shows; owned. NULL when out of memory. */
+json_t *answer_status(const struct answer_about *about);
 
 /* Answers `call`, now or when the relay has. */
 void answer(const struct answer_about *about, struct console_call *call, const json_t *question);

@@ -51,6 +51,8 @@ static const struct conf_key keys[] = {
     {"agent", "log_format", CONF_CHOICE, AT(log_format), 0, 0, formats, false, "logfmt"},
     {"agent", "status_socket", CONF_PATH, AT(status_socket), 0, 0, NULL, false,
      "/run/thinknx-agent/status.sock"},
+    {"pages", "listen", CONF_TEXT, AT(pages_listen), 0, 0, NULL, false, NULL},
+    {"pages", "devices", CONF_PATH, AT(pages_devices), 0, 0, NULL, false, NULL},
     {"agent", "runtime_file", CONF_PATH, AT(runtime_file), 0, 0, NULL, false, NULL},
 };
 /* clang-format on */
@@ -250,6 +252,26 @@ static int check(struct config *c, const char *path, struct error_text *e)
     return rc != 0 ? rc : check_socket(c, path, e);
 }
 
+/* There is no login: only this machine may come. */
+static int check_pages(const struct config *c, const char *path, struct error_text *e)
+{
+    char host[CONF_HOST_BYTES];
+    uint16_t port = 0;
+
+    if (c->pages_listen == NULL) {
+        return 0;
+    }
+    if (conf_parse_address(c->pages_listen, host, &port) != 0) {
+        return wrong(path, "pages", "listen", "must be address:port", e);
+    }
+    if (strcmp(host, "127.0.0.1") != 0 && strcmp(host, "::1") != 0 &&
+        strcmp(host, "localhost") != 0) {
+        return wrong(path, "pages", "listen",
+                     "only 127.0.0.1, [::1] or localhost: there is no login", e);
+    }
+    return 0;
+}
+
 /* Whether the certificates can be loaded. */
 static int check_trust(const struct config *c, const char *path, struct error_text *e)
 {
@@ -279,6 +301,7 @@ int config_load(const char *path, struct config **config, struct error_text *e)
         return rc;
     }
     rc = check(c, path, e);
+    rc = rc != 0 ? rc : check_pages(c, path, e);
     rc = rc != 0 ? rc : check_trust(c, path, e);
     if (rc != 0) {
         config_free(c);

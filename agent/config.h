@@ -40,7 +40,9 @@ struct config {
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */
     char *status_socket;
-    char *runtime_file; /* NULL = none */
+    char *runtime_file;  /* NULL = none */
+    char *pages_listen;  /* NULL = no pages */
+    char *pages_devices; /* JSON file; NULL = none */
     /* Made from it. */
     struct url relays[CONF_VALUES_MAX]; /* as many as relay_urls */
     struct url proxy;                   /* if proxy_url */

@@ -392,6 +392,12 @@ void forward_on_done(void *stream_user)
     forward_on_reset(stream_user);
 }
 
+int forward_call(struct forward *f, const struct head_request *head,
+                 const struct upstream_callbacks *own, void *user, struct upstream_call **call)
+{
+    return f->closing ? ERROR_STATE : upstream_call(f->upstream, head, NULL, own, user, call);
+}
+
 void forward_read_stats(const struct forward *f, struct upstream_stats *s)
 {
     upstream_read_stats(f->upstream, s);
