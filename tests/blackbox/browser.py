@@ -122,7 +122,7 @@ class Browser:
         """What is copied from here on can be read with copied(): a headless browser's clipboard
         has nobody to ask for permission."""
         self.driver.execute_script(
-            "window.copiedText = null; Object.defineProperty(navigator, 'clipboard', {value:"
+            "window.copiedText = null; Object.defineProperty(navigator, 'clipboard', {configurable: true, value:"
             "{writeText: text => { window.copiedText = text; return Promise.resolve(); }}});")
 
     def copied(self):

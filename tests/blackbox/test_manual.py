@@ -11,7 +11,7 @@ from harness import BUILD, ROOT, environment, run, secret_file
 MAN = ROOT / "deploy" / "man"
 PAGES = sorted(MAN.iterdir())
 COMMANDS = {
-    "thinknx-relay": ("init", "serve", "check", "server", "key", "status", "audit", "backup"),
+    "thinknx-relay": ("init", "serve", "check", "server", "key", "status", "operator", "audit", "backup"),
     "thinknx-agent": ("run", "check", "status", "key"),
 }
 # Options that every command has, told once.
@@ -75,7 +75,8 @@ def test_the_options_of_a_command_are_those_of_its_help(program, command):
 
 @pytest.mark.parametrize(
     "program, command",
-    [("thinknx-relay", "server"), ("thinknx-relay", "key"), ("thinknx-agent", "key")],
+    [("thinknx-relay", "server"), ("thinknx-relay", "key"), ("thinknx-relay", "operator"),
+     ("thinknx-agent", "key")],
 )
 def test_the_words_behind_a_command_are_those_of_its_help(program, command):
     help_text = run(program, command, "--help").stdout

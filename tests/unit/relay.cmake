@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+tnx_unit(relay/activity relay_serve)
 tnx_unit(relay/answer relay_serve)
 tnx_unit(relay/answer_head relay_serve)
 tnx_unit(relay/exchange_table relay_serve)

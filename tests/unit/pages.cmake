@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+tnx_unit(pages/guard proto_pages)
