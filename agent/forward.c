@@ -393,9 +393,9 @@ void forward_on_done(void *stream_user)
 }
 
 int forward_call(struct forward *f, const struct head_request *head,
-                 const struct upstream_callbacks *own, void *user, struct upstream_call **call)
+                 const struct upstream_callbacks *told, void *user, struct upstream_call **call)
 {
-    return f->closing ? ERROR_STATE : upstream_call(f->upstream, head, NULL, own, user, call);
+    return f->closing ? ERROR_STATE : upstream_call(f->upstream, head, NULL, told, user, call);
 }
 
 void forward_read_stats(const struct forward *f, struct upstream_stats *s)

@@ -46,8 +46,7 @@ void forward_on_done(void *stream_user);
 /* A call of our own (without a body) to the same server, as upstream_call; ERROR_STATE when
  * closing. Its callbacks fire also when the forward closes. */
 int forward_call(struct forward *f, const struct head_request *head,
-                 const struct upstream_callbacks *callbacks, void *user,
-                 struct upstream_call **call);
+                 const struct upstream_callbacks *told, void *user, struct upstream_call **call);
 
 void forward_read_stats(const struct forward *f, struct upstream_stats *s);
 

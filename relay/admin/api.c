@@ -221,9 +221,11 @@ void api_let_go(struct admin_session *s)
 
 void api_free_rest(struct worker *w)
 {
-    struct list *node = NULL;
-    while ((node = list_pop(&w->api_calls)) != NULL) {
-        free_call(LIST_ITEM(node, struct api_call, node));
+    struct list *node = w->api_calls.next;
+    while (node != &w->api_calls) {
+        struct api_call *c = LIST_ITEM(node, struct api_call, node);
+        node = node->next;
+        free_call(c);
     }
 }
 

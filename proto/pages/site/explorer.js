@@ -156,9 +156,9 @@ export const Explorer = {
     },
     view({ attrs }) {
         if (!this.kit || !this.rooms) return m("p.quiet", T.loading);
-        return m(".explorer", [
+        return m(".explorer", { class: this.device ? "chosen" : "" }, [
             this.tree(attrs),
-            m(".detail", [attrs.local ? null : m(KeyForCopying, attrs), this.detail(attrs.serial)]),
+            m(".detail", [this.device ? button(T.kit.back, () => { this.device = null; }, { class: "back" }) : null, attrs.local ? null : m(KeyForCopying, attrs), this.detail(attrs.serial)]),
             this.importing ? m(Import, { serial: attrs.serial, onclose: () => { this.importing = false; }, ondone: async () => { this.importing = false; await this.reload(); } }) : null,
         ]);
     },

@@ -71,7 +71,7 @@ export const T = {
         empty: "No devices imported yet. Import the building's device file to see its tree.",
         importTitle: "Import devices", importHelp: "A JSON file like the simulator's ({\"rooms\":[…]}), or CSV with the columns room, class, guid, name and, where wanted, dimmable.",
         file: "Device file", text: "or paste it here", imported: n => `${n} devices imported`,
-        choose: "Choose a device to see what it can do.", bus: "Server and bus", tree: "Devices", group: "KNX group address",
+        choose: "Choose a device to see what it can do.", bus: "Server and bus", tree: "Devices", back: "← All devices", group: "KNX group address",
         simulate: "Simulate", ask: "Ask", fb: "Wait for the device's feedback (fb)", from: (a, b) => `${a} to ${b}`,
         request: "Request", answer: "Answer", took: (ms, server) => `${ms} ms, of which ${server} ms in the building`,
         copyUrl: "Copy URL", copyCurl: "Copy as curl", copyPython: "Copy as Python", sends: "sends",

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's pages in the building: the same Integration Kit, keys asked of the relay."""
+
+import json
+import os
+import re
+import socket
+
+import pytest
+
+import harness
+from admin_api import PREFIX, Admin
+from browser import Browser
+from harness import HOST, SERIAL
+
+LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
+HOUSE = harness.ROOT / "tests" / "simulator" / "house.json"
+JSON = "Content-Type: application/json"
+
+
+@pytest.fixture(scope="module")
+def building(tmp_path_factory):
+    made = harness.Building(
+        tmp_path_factory.mktemp("building"),
+        agent={"pages": {"listen": f"{HOST}:0", "devices": HOUSE}},
+    )
+    yield made
+    try:
+        made.stop()
+    finally:
+        made.kill()
+
+
+@pytest.fixture
+def site(building):
+    port = building.agent.process.wait_log(r"msg=pages host=127.0.0.1 port=([0-9]+)")[1]
+    return Admin((HOST, int(port)))
+
+
+def get(site, path, expect=200):
+    answer = site.send("GET", PREFIX + path)
+    assert answer.status == expect, answer.body
+    return answer.json()
+
+
+def post(site, path, body, expect=200):
+    fields = [JSON, f"X-Csrf-Token: {get(site, '/session')['csrf']}", f"Origin: {site.origin}"]
+    answer = site.send("POST", PREFIX + path, body, fields)
+    assert answer.status == expect, answer.body
+    return answer.json()
+
+
+def test_the_installer_sees_and_tries_the_building(building, site):
+    session = get(site, "/session")
+    assert (session["role"], session["serial"], session["login_required"]) == ("agent", SERIAL, False)
+    assert len(get(site, "/kit.json")["paths"]) == 37
+    rooms = get(site, f"/servers/{SERIAL}/devices")["rooms"]
+    assert [r["name"] for r in rooms] == [r["name"] for r in json.loads(HOUSE.read_text())["rooms"]]
+    call = post(site, f"/servers/{SERIAL}/call", {"controller": "power", "query": f"guid={LIGHT}&cmd=1&fb"})
+    assert (call["status"], call["delivered"], json.loads(call["body"])["status"]) == (200, True, 1)
+    call = post(site, f"/servers/{SERIAL}/call", {"controller": "powerstatus", "query": "guid=nobody"})
+    assert call["status"] == 404
+    status = get(site, "/status")
+    assert status["relays"][0]["state"] == "open" and status["server"]["state"] == "ok"
+
+
+def test_keys_are_enabled_at_the_relay(building, site):
+    made = post(site, "/keys", {"label": "on site"})
+    assert building.get(building.path("system/serverStatus", made["key"])).status == 200
+    assert [k["label"] for k in get(site, "/keys") if k["id"] == made["id"]] == ["on site"]
+    post(site, f"/keys/{made['id']}/revoke", {})
+    assert building.get(building.path("system/serverStatus", made["key"])).status == 403
+
+
+def test_strangers_are_refused(building, site):
+    token = f"X-Csrf-Token: {get(site, '/session')['csrf']}"
+    body = {"controller": "power", "query": f"guid={LIGHT}&cmd=0"}
+    path = f"{PREFIX}/servers/{SERIAL}/call"
+    for fields in ([JSON], [token], [JSON, token, "Origin: http://evil.example"],
+                   [JSON, token, "Sec-Fetch-Site: cross-site"], [JSON, "X-Csrf-Token: " + "0" * 32]):
+        assert site.send("POST", path, body, fields).status == 403
+    other = Admin(site.address, host="evil.example")
+    assert other.send("GET", "/").status == 421
+    assert other.send("GET", PREFIX + "/session").status == 421
+    assert site.send("GET", PREFIX + "/nothing").status == 404
+    assert site.send("POST", path, {"controller": "../x"}, [JSON, token]).status == 400
+    with harness.Connection(site.address) as c:
+        c.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: x\r\n\r\n")
+        c._socket.shutdown(socket.SHUT_WR)
+        assert re.match(rb"HTTP/1.1 400 ", c.rest())
+
+
+def test_only_loopback_is_allowed(tmp_path, building):
+    text = building.agent.conf.read_text().replace(f"listen = {HOST}:0", "listen = 0.0.0.0:8081")
+    conf = building.agent.folder / "open.conf"
+    conf.write_text(text)
+    done = harness.run("thinknx-agent", "check", "--config", conf, expect=2)
+    assert "[pages] listen" in done.stderr and "no login" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/bin/chromium"), reason="chromium is not installed")
+def test_the_installer_s_browser(building, site):
+    with Browser() as browser:
+        browser.open(f"http://{HOST}:{site.address[1]}/")
+        browser.click("button.leaf", "Chandelier")
+        browser.click("form[data-controller=power] button.primary", "Simulate")
+        answer = browser.find("form[data-controller=power] .result pre")
+        assert json.loads(answer.text)["namespace"] == "power"
+        browser.click("nav a", "Keys")
+        browser.type("Label", "tablet")
+        browser.click("button.primary", "Enable Integration Kit")
+        browser.read("shown only now")
+        browser.click("dialog button", "Done")
+        browser.find("tbody tr", "tablet")
+        browser.click("nav a", "Connection")
+        browser.find(".history .good", "open")
+        assert not browser.errors()
