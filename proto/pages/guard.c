@@ -48,11 +48,15 @@ bool guard_host_ok(const struct request *r, const char *const *names, size_t n_n
     return false;
 }
 
-/* "http://HOST" as in the Host field. */
+/* "http://HOST" as in the Host field. Without TLS of our own a proxy on this machine may have it.
+ */
 static bool origin_is_ours(const struct request *r, struct span origin, bool is_tls)
 {
-    struct span scheme = span_of(is_tls ? "https://" : "http://");
+    struct span scheme = span_of("https://");
 
+    if (!is_tls && span_starts(origin, span_of("http://"))) {
+        scheme = span_of("http://");
+    }
     if (!span_starts(origin, scheme)) {
         return false;
     }

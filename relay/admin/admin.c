@@ -266,7 +266,7 @@ void admin_retire(struct worker *w)
     while (node != &w->admin_sessions) {
         struct admin_session *s = LIST_ITEM(node, struct admin_session, node);
         node = node->next;
-        if (s->stream != NULL || request_is_untouched(&s->request)) {
+        if (s->stream != NULL || (!s->is_answered && s->call == NULL)) {
             conn_close(&s->conn);
         }
     }

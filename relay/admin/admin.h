@@ -16,7 +16,7 @@ struct worker;
 /* Takes an accepted socket of an admin listener. */
 void admin_accept(struct worker *w, int fd, bool is_loopback);
 
-/* The worker ends: streams are closed, nothing waits for a next request. */
+/* The worker ends: streams are closed, no request is waited for any more. */
 void admin_retire(struct worker *w);
 
 #endif

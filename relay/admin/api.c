@@ -249,6 +249,16 @@ static void take_credential(struct span text, char to[CREDENTIAL_BYTES])
     }
 }
 
+static void take_address(struct admin_session *s, char to[API_CLIENT_BYTES])
+{
+    struct sockaddr_storage address;
+    int len = sizeof(address);
+    if (uv_tcp_getpeername(&s->conn.tcp, (struct sockaddr *)&address, &len) < 0 ||
+        uv_ip_name((const struct sockaddr *)&address, to, API_CLIENT_BYTES) < 0) {
+        (void)snprintf(to, API_CLIENT_BYTES, "unknown");
+    }
+}
+
 static void start(struct admin_session *s, const struct api_route *route, struct span object)
 {
     struct worker *w = s->worker;
@@ -262,6 +272,7 @@ static void start(struct admin_session *s, const struct api_route *route, struct
     c->route = route;
     c->number = ++w->next_api_call;
     c->is_tls = s->is_tls;
+    take_address(s, c->client);
     c->needs_login = !s->is_loopback || w->settings.admin_login;
     list_push(&w->api_calls, &c->node);
     take_credential(guard_cookie(r, API_COOKIE), c->cookie);

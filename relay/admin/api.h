@@ -27,6 +27,8 @@
 /* Longest path parameter (a serial, a key's id) and query, with NUL. */
 #define API_OBJECT_BYTES 65
 #define API_QUERY_BYTES  1024
+/* Text of a client's address, with NUL. */
+#define API_CLIENT_BYTES 72
 /* Operations under way at once; more are answered 503. */
 #define API_CALLS_MAX 64
 
@@ -67,7 +69,7 @@ struct api_call {
     json_t *body;                  /* owned; an object, or NULL without one */
     char cookie[CREDENTIAL_BYTES]; /* as the browser sent them; "" = none; cleansed */
     char csrf[CREDENTIAL_BYTES];
-    char client[72]; /* address of who asks */
+    char client[API_CLIENT_BYTES]; /* address of who asks */
 
     /* What the store thread finds out. */
     char who[AUDIT_WHO_BYTES]; /* "operator:NAME" */

@@ -11,13 +11,15 @@
 #include "relay/store/directory.h"
 
 #define TEXT_BYTES 64 /* of an address, of an agent's software */
+/* Of a reason in the history, cut: there are many. */
+#define EVENT_REASON_BYTES 30
 
 /* Of the tunnel, or of the leg behind it. */
 struct event {
     int64_t at_s;
     bool is_leg;
     bool up;
-    char reason[BOARD_REASON_BYTES];
+    char reason[EVENT_REASON_BYTES];
 };
 
 struct entry {

@@ -17,7 +17,7 @@
 /* Text of a reason, with NUL. */
 #define BOARD_REASON_BYTES 48
 /* Ups and downs kept per building, the newest. */
-#define BOARD_EVENTS_MAX 24
+#define BOARD_EVENTS_MAX 16
 
 struct board;
 

@@ -269,7 +269,8 @@ def test_an_operator_logs_in_and_out(relay):
     alice.post("/servers", {"serial": "HERS-1"}, expect=201)
     rows = alice.get("/audit")
     assert ("operator:alice", "server.add") in [(r["who"], r["what"]) for r in rows]
-    assert any(r["what"] == "operator.login" and r["refused"] for r in rows)
+    (refused,) = [r for r in rows if r["what"] == "operator.login" and r["refused"]]
+    assert (refused["who"], refused["object"]) == (f"browser:{HOST}", "alice")
     # Another browser's token is of no use with this cookie, nor this one's without it.
     forged = ["Content-Type: application/json", "X-Csrf-Token: " + "B" * 32]
     assert alice.send("POST", PREFIX + "/servers", {"serial": "X-1"}, forged).status == 403

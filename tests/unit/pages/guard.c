@@ -85,7 +85,9 @@ static void origins(void **state)
     assert_true(same_origin("Origin: https://localhost:9090\r\n", true));
     assert_true(same_origin("Sec-Fetch-Site: same-origin\r\n", false));
     assert_true(same_origin("Sec-Fetch-Site: none\r\n", false));
-    assert_false(same_origin("Origin: https://localhost:9090\r\n", false));
+    assert_true(same_origin("Origin: https://localhost:9090\r\n", false)); /* a proxy's TLS */
+    assert_false(same_origin("Origin: http://localhost:9090\r\n", true));
+    assert_false(same_origin("Origin: ftp://localhost:9090\r\n", false));
     assert_false(same_origin("Origin: http://localhost:9091\r\n", false));
     assert_false(same_origin("Origin: http://localhost\r\n", false));
     assert_false(same_origin("Origin: null\r\n", false));
