@@ -121,8 +121,10 @@ def test_from_a_new_building_to_a_revoked_key(tmp_path):
             browser.find("dialog input[type=file]").send_keys(str(HOUSE))
             browser.click("dialog button.primary:enabled", "Import")
             browser.type("Search devices", "chandelier")
+            browser.read("Choose a device")
             browser.click("button.leaf", "Chandelier")
             browser.click("form[data-controller=power] .segments button", "on")
+            assert "Choose a device" not in browser.text()
             browser.click("form[data-controller=power] button.primary", "Simulate")
             answer = browser.find("form[data-controller=power] .result pre")
             assert json.loads(answer.text)["status"] == 1

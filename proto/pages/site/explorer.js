@@ -149,16 +149,19 @@ export const Explorer = {
     },
     detail(serial) {
         const device = this.device;
-        if (!device) return m("p.empty", T.kit.choose);
+        if (!device) return m("div", { key: "none" }, m("p.empty", T.kit.choose));
         const calls = callsOf(this.kit, device);
-        return [m(".device", [m("h2", device.name), m("span.quiet", [device.room ? `${device.room} · ` : "", device.guid ? m("code", device.guid) : null])]),
-            m(".commands", calls.map(call => m(Command, { key: `${device.class}/${device.guid}/${call.controller}`, call, device, serial })))];
+        return m("div", { key: `${device.class}/${device.guid}` }, [m(".device", [m("h2", device.name), m("span.quiet", [device.room ? `${device.room} · ` : "", device.guid ? m("code", device.guid) : null])]),
+            m(".commands", calls.map(call => m(Command, { key: `${device.class}/${device.guid}/${call.controller}`, call, device, serial })))]);
     },
     view({ attrs }) {
         if (!this.kit || !this.rooms) return m("p.quiet", T.loading);
         return m(".explorer", { class: this.device ? "chosen" : "" }, [
             this.tree(attrs),
-            m(".detail", [this.device ? button(T.kit.back, () => { this.device = null; }, { class: "back" }) : null, attrs.local ? null : m(KeyForCopying, attrs), this.detail(attrs.serial)]),
+            m(".detail", [
+                m("div", this.device ? button(T.kit.back, () => { this.device = null; }, { class: "back" }) : ""),
+                m("div", attrs.local ? "" : m(KeyForCopying, attrs)),
+                m("div", [this.detail(attrs.serial)])]),
             this.importing ? m(Import, { serial: attrs.serial, onclose: () => { this.importing = false; }, ondone: async () => { this.importing = false; await this.reload(); } }) : null,
         ]);
     },

@@ -112,7 +112,7 @@ export const Fleet = {
                 m("input[type=search]", { "aria-label": T.fleet.search, placeholder: T.fleet.search, value: this.search, oninput: e => { this.search = e.target.value; this.shown = PAGE; } }),
                 check(T.fleet.onlyTrouble, this.trouble, on => { this.trouble = on; }),
             ]),
-            this.list(),
+            m("div", [this.list()]),
             this.dialog === "add" ? m(AddBuilding, { onclose: () => { this.dialog = null; }, onmade: kit => { this.dialog = kit; } }) : null,
             this.dialog && this.dialog !== "add" ? m(Kit, { kit: this.dialog, onclose: () => { this.dialog = null; } }) : null,
         ]);
