@@ -79,8 +79,8 @@ MUTANTS = (
         "value-ends-a-line",
         "3: no value of a building can begin a second answer",
         "proto/wire/head_check.c",
-        r"if (value.p[i] == '\r' || value.p[i] == '\n' || value.p[i] == '\0') {",
-        r"if (value.p[i] == '\0') {",
+        r"if ((c < 0x20 && c != '\t') || c == 0x7f) {",
+        r"if (c == 0x7f) {",
         ("unit/wire/head", "unit/wire/conformance"),
     ),
     Mutant(
@@ -201,8 +201,8 @@ MUTANTS = (
         "scope-takes-the-first",
         "scope: a parameter given twice decides nothing",
         "relay/store/scope.c",
-        "    return n == 1;\n}\n\n/* A body",
-        "    return n >= 1;\n}\n\n/* A body",
+        "        }\n    }\n    return n == 1;\n}",
+        "        }\n    }\n    return n >= 1;\n}",
         ("unit/store/scope",),
     ),
 )
