@@ -130,8 +130,10 @@ class Network:
         if dead or self.random.random() < self.loss or len(self._waiting) >= WAITING_MAX:
             self.counts["lost"] += 1
             return
-        for _ in range(2 if self.random.random() < self.double else 1):
+        if self.random.random() < self.double:
+            self.counts["doubled"] += 1
             self._send(to, packet)
+        self._send(to, packet)
 
     def _send(self, to, packet):
         late = self.random.uniform(*self.delay)
