@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # Of fuzzing for each target; tests/fuzz/run takes as long as it is told.
-SECONDS = os.environ.get("TNX_FUZZ_SECONDS", "3")
+SECONDS = os.environ.get("TNX_FUZZ_SECONDS", "2")
 
 
 @pytest.mark.slow

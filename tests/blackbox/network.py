@@ -30,7 +30,9 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def available():
-    return os.geteuid() == 0 and os.access("/dev/net/tun", os.R_OK | os.W_OK)
+    if os.geteuid() != 0 or not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return False
+    return subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def ip(*arguments):

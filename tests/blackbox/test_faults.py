@@ -21,7 +21,7 @@ from faults import KINDS, LIBRARY, Injector, places
 from harness import DEADLINE, HOST, SERIAL, Building, Connection, closed_port, merged, request
 
 # Calls of one kind that fail in one scenario.
-WANTED = int(os.environ.get("TNX_FAULTS", "3"))
+WANTED = int(os.environ.get("TNX_FAULTS", "2"))
 LONG = WANTED > 100
 # Not epoll: libuv ends the process (abort) when the kernel refuses to watch a descriptor.
 SYSTEM = ("read", "write", "accept", "socket", "connect", "open", "sync")
