@@ -3,6 +3,7 @@
 #include "proto/base/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "proto/base/error.h"
@@ -11,6 +12,9 @@
 /* Times with a four-digit year (RFC 3339 knows no others): 0000-01-01 to 9999-12-31. */
 #define WALL_MIN_S (-62167219200)
 #define WALL_MAX_S 253402300799
+
+/* In "2026-01-31T23:59:59.000Z". */
+#define MILLISECONDS_AT 20
 
 uint64_t clock_now_us(void)
 {
@@ -56,14 +60,25 @@ static void format_utc(int64_t wall_s, const char *tail, char text[CLOCK_ISO_BYT
                    (unsigned)utc.tm_min % 100, (unsigned)utc.tm_sec % 100, tail);
 }
 
+/* A log line per request asks for it: what is true for a whole second is made once. */
 void clock_format_now(char text[CLOCK_ISO_BYTES])
 {
+    static _Thread_local struct {
+        time_t second;
+        char text[CLOCK_ISO_BYTES]; /* with 000 for the milliseconds */
+    } last;
     struct timespec now = {0, 0};
-    char tail[sizeof(".999Z")];
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    (void)snprintf(tail, sizeof(tail), ".%03uZ", (unsigned)(now.tv_nsec / 1000000) % 1000);
-    format_utc(now.tv_sec, tail, text);
+    if (now.tv_sec != last.second || last.text[0] == '\0') {
+        format_utc(now.tv_sec, ".000Z", last.text);
+        last.second = now.tv_sec;
+    }
+    memcpy(text, last.text, sizeof(last.text));
+    unsigned ms = (unsigned)(now.tv_nsec / 1000000) % 1000;
+    text[MILLISECONDS_AT] = (char)('0' + ms / 100);
+    text[MILLISECONDS_AT + 1] = (char)('0' + ms / 10 % 10);
+    text[MILLISECONDS_AT + 2] = (char)('0' + ms % 10);
 }
 
 void clock_format(int64_t wall_s, char text[CLOCK_ISO_BYTES])

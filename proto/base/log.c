@@ -7,7 +7,6 @@
 #include "proto/base/log.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "proto/base/clock.h"
+#include "proto/base/decimal.h"
 #include "proto/base/error.h"
 
 /* Kept free for the longest end of a line, which is `","cut":"…"}` and a newline. */
@@ -227,26 +227,37 @@ static size_t escape(struct span s, char glyph[GLYPH_BYTES], size_t *glyph_len)
     return taken == 0 ? 1 : taken;
 }
 
-/* A bare logfmt value is printable ASCII without what has a meaning there. */
-static bool needs_quotes(struct span s)
+/* Printable ASCII without what has a meaning: stands in a logfmt value without quotes, and in a
+ * quoted one without escapes. Nearly all values are such. */
+static bool is_plain(struct span s)
 {
     for (size_t i = 0; i < s.len; i++) {
         if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\') {
-            return true;
+            return false;
         }
     }
-    return s.len == 0;
+    return s.len > 0;
 }
 
-static void put_string(struct line *l, struct span s)
+static void put_plain(struct line *l, struct span s)
 {
-    bool quoted = l->format == LOG_FORMAT_JSON || needs_quotes(s);
+    size_t limit = LOG_LINE_BYTES - TAIL_BYTES;
+    size_t room = l->len < limit ? limit - l->len : 0;
+
+    if (s.len <= room) {
+        (void)put(l, s.p, s.len);
+        return;
+    }
+    (void)put(l, s.p, room);
+    put_tail(l, ELLIPSIS);
+    l->cut = true;
+}
+
+static void put_escaped(struct line *l, struct span s)
+{
     char glyph[GLYPH_BYTES];
     size_t glyph_len = 0;
 
-    if (quoted) {
-        put_tail(l, "\"");
-    }
     while (s.len > 0) {
         size_t taken = escape(s, glyph, &glyph_len);
         if (!put(l, glyph, glyph_len)) {
@@ -257,23 +268,41 @@ static void put_string(struct line *l, struct span s)
         s.p += taken;
         s.len -= taken;
     }
+}
+
+static void put_string(struct line *l, struct span s)
+{
+    bool plain = is_plain(s);
+    bool quoted = l->format == LOG_FORMAT_JSON || !plain;
+
+    if (quoted) {
+        put_tail(l, "\"");
+    }
+    if (plain) {
+        put_plain(l, s);
+    } else {
+        put_escaped(l, s);
+    }
     if (quoted) {
         put_tail(l, "\"");
     }
 }
 
+static bool put_number(struct line *l, bool negative, uint64_t magnitude)
+{
+    char text[1 + DECIMAL_BYTES] = "-";
+    size_t sign_len = negative ? 1 : 0;
+    return put(l, text, sign_len + decimal_format(magnitude, text + sign_len));
+}
+
 static bool put_value(struct line *l, const struct log_field *field)
 {
-    char digits[sizeof("-18446744073709551615")];
+    bool negative = field->kind == LOG_KIND_INT && (int64_t)field->number < 0;
 
     switch (field->kind) {
     case LOG_KIND_TEXT: put_string(l, field->text); return true;
     case LOG_KIND_UINT:
-        (void)snprintf(digits, sizeof(digits), "%" PRIu64, field->number);
-        return put_text(l, digits);
-    case LOG_KIND_INT:
-        (void)snprintf(digits, sizeof(digits), "%" PRId64, (int64_t)field->number);
-        return put_text(l, digits);
+    case LOG_KIND_INT: return put_number(l, negative, negative ? 0 - field->number : field->number);
     case LOG_KIND_BOOL: return put_text(l, field->number != 0 ? "true" : "false");
     case LOG_KIND_END:
     default: return false;

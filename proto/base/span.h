@@ -12,6 +12,9 @@ struct span {
     size_t len;
 };
 
+/* Initialises a span with a string literal: no strlen at run time. */
+#define SPAN_LITERAL(text) {(text), sizeof(text) - 1}
+
 /* A span of a NUL-terminated text. `text` may be NULL: then the span is empty. */
 struct span span_of(const char *text);
 

@@ -234,10 +234,25 @@ static bool path_segment_ok(struct span s)
     return n_dots != n_chars || (n_dots != 1 && n_dots != 2);
 }
 
+/* Neither dots nor escapes nor parameters: no segment needs a closer look. */
+static bool is_simple_path(struct span path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        unsigned char c = (unsigned char)path.p[i];
+        if (!is_alpha(c) && !is_digit(c) && c != '/' && c != '-' && c != '_') {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool target_path_ok(struct span path)
 {
     if (path.len == 0 || path.p[0] != '/') {
         return false;
+    }
+    if (is_simple_path(path)) {
+        return true;
     }
     struct span rest = {path.p + 1, path.len - 1};
     while (rest.p != NULL) {

@@ -76,6 +76,7 @@ struct request {
     struct buffer head;
     size_t line_start;   /* of the line being read, in head */
     size_t fields_start; /* first byte behind the request line */
+    size_t path_start;
     size_t n_empty_lines;
     uint8_t last_byte;
     bool is_chunked;

@@ -91,6 +91,7 @@ static void judge_target(struct request *r, struct span target)
     }
     size_t mark = span_find(target, '?');
     r->path = (struct span){target.p, mark};
+    r->path_start = (size_t)(target.p - (const char *)buffer_bytes(&r->head));
     r->has_query = mark < target.len;
     r->query = r->has_query ? (struct span){target.p + mark + 1, target.len - mark - 1}
                             : (struct span){target.p + mark, 0};
@@ -140,6 +141,15 @@ enum request_state request_judge_line(struct request *r)
 {
     judge_line(r);
     return r->state;
+}
+
+/* The head may have moved while it grew, after its first line was judged. */
+static void follow_line(struct request *r)
+{
+    const char *head = (const char *)buffer_bytes(&r->head);
+    r->method_name.p = head;
+    r->path.p = head + r->path_start;
+    r->query.p = r->path.p + r->path.len + (r->has_query ? 1 : 0);
 }
 
 /* ---- fields ---- */
@@ -389,8 +399,8 @@ static void take_id(struct request *r)
 enum request_state request_judge_head(struct request *r)
 {
     static void (*const steps[])(struct request *) = {
-        judge_line, fields_parse, check_names_and_values, judge_host, judge_length,
-        judge_body, judge_expect, judge_connection,       take_id,
+        follow_line, fields_parse, check_names_and_values, judge_host, judge_length,
+        judge_body,  judge_expect, judge_connection,       take_id,
     };
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         steps[i](r);

@@ -149,15 +149,6 @@ bool admission_admit(struct session *s)
     return true;
 }
 
-/* The key may have been changed while the body came. */
-static const struct directory_key *find_again(struct session *s,
-                                              const struct directory_server **server)
-{
-    struct span rest;
-    struct span text = split_key(s->request->path, &rest);
-    return directory_find_key(s->worker->reader, text, s->worker->now_s, server);
-}
-
 /* How many fields a server could take for this one; `value` is that of the last. */
 static size_t count_fields(const struct request *r, const char *known, struct span *value)
 {
@@ -208,7 +199,9 @@ void admission_dispatch(struct session *s)
         return;
     }
     const struct directory_server *server = NULL;
-    const struct directory_key *key = find_again(s, &server);
+    /* The key may have been changed while the body came. */
+    const struct directory_key *key =
+        directory_find_key_id(s->worker->reader, s->key, s->worker->now_s, &server);
     if (key == NULL) {
         (void)refuse_key(s);
         return;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/base/decimal.h"
 #include "proto/base/error.h"
 #include "proto/http/field.h"
 
@@ -115,22 +116,48 @@ static int append_text(struct buffer *out, const char *text)
     return buffer_append(out, text, strlen(text));
 }
 
+/* All or nothing. */
+static int append_parts(struct buffer *out, const struct span *parts, size_t n_parts)
+{
+    uint8_t *room = NULL;
+    size_t len = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        len += parts[i].len;
+    }
+    int err = buffer_reserve(out, len, &room);
+    if (err < 0) {
+        return err;
+    }
+    for (size_t i = 0; i < n_parts; i++) {
+        if (parts[i].len > 0) {
+            memcpy(room, parts[i].p, parts[i].len);
+            room += parts[i].len;
+        }
+    }
+    buffer_commit(out, len);
+    return 0;
+}
+
+static struct span connection_field(const struct answer_context *c)
+{
+    static const struct span closes = SPAN_LITERAL("Connection: close\r\n");
+    static const struct span keeps = SPAN_LITERAL("Connection: keep-alive\r\n");
+    if (!c->keep_alive) {
+        return closes;
+    }
+    return c->minor == 0 ? keeps : (struct span){NULL, 0};
+}
+
 /* Fields that every answer has. */
 static int append_common(struct buffer *out, const struct answer_context *c)
 {
-    char text[192];
-    int len = snprintf(text, sizeof(text), "Date: %s\r\n%sX-Request-Id: %.*s\r\n", c->date,
-                       c->is_tls ? HSTS_FIELD : "", (int)c->request_id.len, c->request_id.p);
-    if (len < 0 || (size_t)len >= sizeof(text)) {
-        return ERROR_LIMIT;
-    }
-    int err = buffer_append(out, text, (size_t)len);
-    if (err == 0 && !c->keep_alive) {
-        err = append_text(out, "Connection: close\r\n");
-    } else if (err == 0 && c->minor == 0) {
-        err = append_text(out, "Connection: keep-alive\r\n");
-    }
-    return err;
+    const struct span parts[] = {
+        SPAN_LITERAL("Date: "),         span_of(c->date),
+        SPAN_LITERAL("\r\n"),           span_of(c->is_tls ? HSTS_FIELD : NULL),
+        SPAN_LITERAL("X-Request-Id: "), c->request_id,
+        SPAN_LITERAL("\r\n"),           connection_field(c),
+    };
+    return append_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
 /* Retry-After (RFC 9110 10.2.3) and the fields of draft-ietf-httpapi-ratelimit-headers. */
@@ -209,21 +236,21 @@ static bool is_order(struct span name)
  * connection: what would set state for the origin, or what the relay writes itself, is dropped. */
 static bool field_passes(struct span name)
 {
-    static const char *const dropped[] = {
-        "Content-Length",   "Date",
-        "X-Request-Id",     "Strict-Transport-Security",
-        "Set-Cookie",       "Set-Cookie2",
-        "Alt-Svc",          "Clear-Site-Data",
-        "WWW-Authenticate", "Authentication-Info",
-        "Public-Key-Pins",  "Service-Worker-Allowed",
-        "Expect-CT",        "NEL",
-        "Report-To",        "Server",
+    static const struct span dropped[] = {
+        SPAN_LITERAL("Content-Length"),   SPAN_LITERAL("Date"),
+        SPAN_LITERAL("X-Request-Id"),     SPAN_LITERAL("Strict-Transport-Security"),
+        SPAN_LITERAL("Set-Cookie"),       SPAN_LITERAL("Set-Cookie2"),
+        SPAN_LITERAL("Alt-Svc"),          SPAN_LITERAL("Clear-Site-Data"),
+        SPAN_LITERAL("WWW-Authenticate"), SPAN_LITERAL("Authentication-Info"),
+        SPAN_LITERAL("Public-Key-Pins"),  SPAN_LITERAL("Service-Worker-Allowed"),
+        SPAN_LITERAL("Expect-CT"),        SPAN_LITERAL("NEL"),
+        SPAN_LITERAL("Report-To"),        SPAN_LITERAL("Server"),
     };
     if (field_is_hop_by_hop(name) || is_order(name)) {
         return false;
     }
     for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
-        if (span_equal_nocase(name, span_of(dropped[i]))) {
+        if (span_equal_nocase(name, dropped[i])) {
             return false;
         }
     }
@@ -232,56 +259,51 @@ static bool field_passes(struct span name)
 
 static int append_field(struct buffer *out, const struct head_field *f)
 {
-    uint8_t *room = NULL;
-    size_t len = f->name.len + f->value.len + 4;
-    int err = buffer_reserve(out, len, &room);
-    if (err < 0) {
-        return err;
-    }
-    memcpy(room, f->name.p, f->name.len);
-    room += f->name.len;
-    *room++ = ':';
-    *room++ = ' ';
-    if (f->value.len > 0) {
-        memcpy(room, f->value.p, f->value.len);
-    }
-    room += f->value.len;
-    *room++ = '\r';
-    *room = '\n';
-    buffer_commit(out, len);
-    return 0;
+    const struct span parts[] = {f->name, SPAN_LITERAL(": "), f->value, SPAN_LITERAL("\r\n")};
+    return append_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
+}
+
+static int append_length(struct buffer *out, int64_t body_bytes)
+{
+    char digits[DECIMAL_BYTES];
+    const struct span parts[] = {
+        SPAN_LITERAL("Content-Length: "),
+        {digits, decimal_format((uint64_t)body_bytes, digits)},
+        SPAN_LITERAL("\r\n"),
+    };
+    return append_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
 static int append_framing(struct buffer *out, const struct head_response *head,
                           enum answer_framing framing)
 {
-    char text[64];
-    int len = 0;
     switch (framing) {
-    case ANSWER_LENGTH:
-        len = snprintf(text, sizeof(text), "Content-Length: %" PRId64 "\r\n", head->body_bytes);
-        break;
+    case ANSWER_LENGTH: return append_length(out, head->body_bytes);
     case ANSWER_CHUNKED: return append_text(out, "Transfer-Encoding: chunked\r\n");
     case ANSWER_NO_BODY:
         /* HEAD and 304 may tell the length that a GET's body would have (RFC 9110 8.6). */
-        if (head->status == 204 || head->body_bytes <= 0) {
-            return 0;
-        }
-        len = snprintf(text, sizeof(text), "Content-Length: %" PRId64 "\r\n", head->body_bytes);
-        break;
+        return head->status == 204 || head->body_bytes <= 0 ? 0
+                                                            : append_length(out, head->body_bytes);
     case ANSWER_CLOSE:
     default: return 0;
     }
-    return buffer_append(out, text, (size_t)len);
+}
+
+static int append_status_line(struct buffer *out, unsigned status)
+{
+    char digits[DECIMAL_BYTES];
+    const struct span parts[] = {
+        SPAN_LITERAL("HTTP/1.1 "), {digits, decimal_format(status, digits)},
+        SPAN_LITERAL(" "),         span_of(answer_phrase(status)),
+        SPAN_LITERAL("\r\n"),
+    };
+    return append_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
 int answer_format_head(struct buffer *out, const struct answer_context *c,
                        const struct head_response *head, enum answer_framing framing)
 {
-    char line[80];
-    int len = snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", (unsigned)head->status,
-                       answer_phrase(head->status));
-    int err = buffer_append(out, line, (size_t)len);
+    int err = append_status_line(out, head->status);
     for (size_t i = 0; i < head->n_fields && err == 0; i++) {
         if (field_passes(head->fields[i].name)) {
             err = append_field(out, &head->fields[i]);

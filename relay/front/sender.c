@@ -6,7 +6,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "proto/base/decimal.h"
 #include "proto/base/log.h"
 #include "relay/front/forwarded.h"
 #include "relay/front/session.h"
@@ -98,6 +100,20 @@ void sender_forget(struct session *s)
     }
 }
 
+/* Each line of the access log has it: inet_ntop and snprintf would be a tenth of the line's cost.
+ */
+static void format_v4(const struct sockaddr_in *a, char *text)
+{
+    uint8_t bytes[4];
+    memcpy(bytes, &a->sin_addr, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        text += decimal_format(bytes[i], text);
+        *text++ = i + 1 < sizeof(bytes) ? '.' : ':';
+    }
+    text += decimal_format(ntohs(a->sin_port), text);
+    *text = '\0';
+}
+
 void session_format_address(const struct session *s, char text[SESSION_ADDRESS_BYTES])
 {
     const union proxy_address *a = &s->address;
@@ -106,8 +122,7 @@ void session_format_address(const struct session *s, char text[SESSION_ADDRESS_B
         (void)inet_ntop(AF_INET6, &a->v6.sin6_addr, host, sizeof(host));
         (void)snprintf(text, SESSION_ADDRESS_BYTES, "[%s]:%u", host, ntohs(a->v6.sin6_port));
     } else if (a->any.sa_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &a->v4.sin_addr, host, sizeof(host));
-        (void)snprintf(text, SESSION_ADDRESS_BYTES, "%s:%u", host, ntohs(a->v4.sin_port));
+        format_v4(&a->v4, text);
     } else {
         (void)snprintf(text, SESSION_ADDRESS_BYTES, "unknown");
     }

@@ -139,15 +139,27 @@ const struct directory_server *directory_find_server(struct directory_reader *r,
     return entry == NULL ? NULL : &entry->server;
 }
 
-bool directory_key_usable(struct directory_reader *r, int64_t key_id, int64_t now_s)
+const struct directory_key *directory_find_key_id(struct directory_reader *r, int64_t key_id,
+                                                  int64_t now_s,
+                                                  const struct directory_server **server)
 {
     grace_enter(&r->directory->grace, &r->grace);
     const struct key_entry *entry = directory_entry_key_id(r->directory, key_id);
     if (entry == NULL || !entry->key.enabled || !in_time(&entry->key, now_s)) {
-        return false;
+        return NULL;
     }
     const struct server_entry *owner = directory_entry_server(r->directory, entry->key.server_id);
-    return owner != NULL && owner->server.enabled;
+    if (owner == NULL || !owner->server.enabled) {
+        return NULL;
+    }
+    *server = &owner->server;
+    return &entry->key;
+}
+
+bool directory_key_usable(struct directory_reader *r, int64_t key_id, int64_t now_s)
+{
+    const struct directory_server *server = NULL;
+    return directory_find_key_id(r, key_id, now_s, &server) != NULL;
 }
 
 struct directory_counts directory_count(const struct directory *d)

@@ -74,6 +74,12 @@ const struct directory_server *directory_find_agent(struct directory_reader *r, 
 /* By id, enabled or not; NULL = removed. */
 const struct directory_server *directory_find_server(struct directory_reader *r, int64_t id);
 
+/* By id, once a request has shown its text: the key and its server if it may still be used, else
+ * NULL. Borrowed until directory_leave. */
+const struct directory_key *directory_find_key_id(struct directory_reader *r, int64_t key_id,
+                                                  int64_t now_s,
+                                                  const struct directory_server **server);
+
 /* By id. True if the key may still be used (for keep-alive connections and parked requests). */
 bool directory_key_usable(struct directory_reader *r, int64_t key_id, int64_t now_s);
 
