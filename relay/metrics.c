@@ -137,6 +137,7 @@ static int append_counters(struct buffer *out, const struct metrics *m)
         {"parked_total", "Requests that had to wait for a tunnel.", &m->parked},
         {"rate_limited_total", "Requests answered 429.", &m->rate_limited},
         {"keys_refused_total", "Requests with a key that is not accepted.", &m->keys_refused},
+        {"handed_on_total", "Requests handed to the worker that has the tunnel.", &m->handed_on},
         {"client_gone_total", "Requests whose client went away.", &m->client_gone},
         {"sent_bytes_total", "Bytes of answers written to clients.", &m->bytes_to_clients},
     };

@@ -40,6 +40,7 @@ struct metrics {
     _Atomic uint64_t rate_limited;
     _Atomic uint64_t keys_refused;
     _Atomic uint64_t client_gone;
+    _Atomic uint64_t handed_on; /* to the worker that has the tunnel */
     _Atomic uint64_t bytes_to_clients;
 };
 

@@ -71,6 +71,7 @@ static enum router_result hand_on(struct worker *w, tunnel_ref ref, exchange_ref
         m->exchange = exchange;
         m->tunnel = ref;
         post(w, ref, m);
+        metrics_add(&w->metrics.handed_on, 1);
     }
     buffer_close(&packed);
     return m != NULL ? ROUTER_HANDED_ON : ROUTER_FAILED;
