@@ -2,11 +2,13 @@
 /* The queue, the two lists of connections, and the clock they share.
  *
  * Calls are never started from inside upstream_call: they are queued, and an idle handle makes the
- * loop come back to them in its next turn without sleeping in between. A call takes the kept
- * connection that was used last; without one a new one is opened, up to max_connections; else it
- * waits. One timer ticks while there is a call or a connection; each tick looks at all deadlines,
- * which are few. Since ending a call runs foreign code that may end others, every walk over a list
- * starts again from its beginning after each. */
+ * loop come back to them in its next turn without sleeping in between. A connection that was read
+ * to the end of its answer takes the next call at once, so that the server has something to do
+ * while the other answers are read. A call takes the kept connection that was used last; without
+ * one a new one is opened, up to max_connections; else it waits. One timer ticks while there is a
+ * call or a connection; each tick looks at all deadlines, which are few. Since ending a call runs
+ * foreign code that may end others, every walk over a list starts again from its beginning after
+ * each. */
 #include "agent/upstream/pool.h"
 
 #include <stdlib.h>
@@ -95,12 +97,16 @@ static bool dispatch_first(struct upstream *u)
     return true;
 }
 
-static void on_turn(uv_idle_t *turn)
+void pool_dispatch(struct upstream *u)
 {
-    struct upstream *u = turn->data;
-    uv_idle_stop(turn);
     while (!u->closing && !list_empty(&u->queue) && dispatch_first(u)) {
     }
+}
+
+static void on_turn(uv_idle_t *turn)
+{
+    uv_idle_stop(turn);
+    pool_dispatch(turn->data);
 }
 
 void pool_wake(struct upstream *u)

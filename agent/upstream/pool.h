@@ -84,6 +84,9 @@ void pool_server_is_silent(struct upstream *u);
  * at in the loop's next turn. */
 void pool_wake(struct upstream *u);
 
+/* Gives connections to the calls that wait, now. Not from inside a callback of a call. */
+void pool_dispatch(struct upstream *u);
+
 /* A handle of the pool or of a connection is closed; the last one frees a closing upstream. */
 void pool_handle_closed(struct upstream *u);
 

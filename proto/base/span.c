@@ -6,17 +6,6 @@
 
 #include "proto/base/error.h"
 
-struct span span_of(const char *text)
-{
-    return (struct span){.p = text, .len = text == NULL ? 0 : strlen(text)};
-}
-
-bool span_equal(struct span a, struct span b)
-{
-    /* memcmp may not be given NULL, not even for no bytes. */
-    return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
-}
-
 /* Not tolower(3): that depends on the locale. */
 static char fold(char c)
 {
@@ -26,13 +15,10 @@ static char fold(char c)
     return c;
 }
 
-bool span_equal_nocase(struct span a, struct span b)
+bool span_same_letters(const char *a, const char *b, size_t len)
 {
-    if (a.len != b.len) {
-        return false;
-    }
-    for (size_t i = 0; i < a.len; i++) {
-        if (fold(a.p[i]) != fold(b.p[i])) {
+    for (size_t i = 0; i < len; i++) {
+        if (fold(a[i]) != fold(b[i])) {
             return false;
         }
     }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct span {
     const char *p;
@@ -13,16 +14,33 @@ struct span {
 };
 
 /* Initialises a span with a string literal: no strlen at run time. */
-#define SPAN_LITERAL(text) {(text), sizeof(text) - 1}
+#define SPAN_LITERAL(text)                                                                         \
+    {                                                                                              \
+        (text), sizeof(text) - 1                                                                   \
+    }
 
-/* A span of a NUL-terminated text. `text` may be NULL: then the span is empty. */
-struct span span_of(const char *text);
+/* A span of a NUL-terminated text. `text` may be NULL: then the span is empty. Inline, as is what
+ * compares names: of literals the length is then known, and most names differ in it. */
+static inline struct span span_of(const char *text)
+{
+    return (struct span){text, text == NULL ? 0 : strlen(text)};
+}
 
 /* Byte for byte. */
-bool span_equal(struct span a, struct span b);
+static inline bool span_equal(struct span a, struct span b)
+{
+    /* memcmp may not be given NULL, not even for no bytes. */
+    return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
+/* `len` bytes, but A-Z and a-z count as the same. */
+bool span_same_letters(const char *a, const char *b, size_t len);
 
 /* As span_equal, but A-Z and a-z count as the same. */
-bool span_equal_nocase(struct span a, struct span b);
+static inline bool span_equal_nocase(struct span a, struct span b)
+{
+    return a.len == b.len && span_same_letters(a.p, b.p, a.len);
+}
 
 bool span_starts(struct span s, struct span prefix);
 

@@ -156,11 +156,15 @@ static bool in_head(const struct request *r)
     return r->state == REQUEST_LINE || r->state == REQUEST_FIELDS;
 }
 
-/* Length of the run of plain text at the start of `bytes`. */
-static size_t text_run(const uint8_t *bytes, size_t len)
+/* Length of the run of plain text at the start of `bytes`, which may go on in the line being read:
+ * check_byte has nothing against any of it. */
+static size_t text_run(const struct request *r, const uint8_t *bytes, size_t len)
 {
     size_t n = 0;
-    while (n < len && bytes[n] >= 0x21 && bytes[n] != 0x7f) {
+    if (r->last_byte == '\r' || line_len(r) == 0) {
+        return 0;
+    }
+    while (n < len && bytes[n] >= 0x20 && bytes[n] != 0x7f) {
         n++;
     }
     return n;
@@ -171,7 +175,7 @@ static enum request_state feed_head(struct request *r, const uint8_t *bytes, siz
 {
     size_t at = 0;
     while (at < len && in_head(r)) {
-        size_t n = r->last_byte == '\r' ? 0 : text_run(bytes + at, len - at);
+        size_t n = text_run(r, bytes + at, len - at);
         if (n == 0) {
             if (check_byte(r, bytes[at]) == REQUEST_REFUSED) {
                 break;

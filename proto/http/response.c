@@ -16,17 +16,19 @@
 #define HEAD_BYTES_KEPT 4096
 
 /* Bytes 0 to 11 must be like "HTTP/1.1 200"; byte 12 is the space or the line end behind it. */
+#define STATUS_LINE_PATTERN "HTTP/1.v ddd$"
+#define STATUS_LINE_BYTES   (sizeof(STATUS_LINE_PATTERN) - 1)
+
 static bool status_line_byte_ok(size_t i, char c)
 {
-    static const char PATTERN[] = "HTTP/1.v ddd$";
-    if (i >= sizeof(PATTERN) - 1) {
+    if (i >= STATUS_LINE_BYTES) {
         return true;
     }
-    switch (PATTERN[i]) {
+    switch (STATUS_LINE_PATTERN[i]) {
     case 'v': return c == '0' || c == '1';
     case 'd': return c >= '0' && c <= '9';
     case '$': return c == ' ' || c == '\r';
-    default: return c == PATTERN[i];
+    default: return c == STATUS_LINE_PATTERN[i];
     }
 }
 
@@ -55,12 +57,35 @@ static const char *scan_byte(struct response *r, char c)
     return NULL;
 }
 
+/* Length of the run of plain text at the start of `input`, which goes on in a line of fields:
+ * scan_byte has nothing against any of it. At most what a head may still have. */
+static size_t text_run(const struct response *r, struct span input)
+{
+    size_t room = RESPONSE_HEAD_BYTES_MAX - r->n_scanned;
+    size_t most = input.len < room ? input.len : room;
+    size_t n = 0;
+    if (r->n_scanned < STATUS_LINE_BYTES || r->last == '\r' || r->last == '\n') {
+        return 0;
+    }
+    while (n < most && (unsigned char)input.p[n] >= 0x20 && input.p[n] != 0x7f) {
+        n++;
+    }
+    return n;
+}
+
 /* Scans up to the end of the head (`*ended`) or of the input; `*n` bytes belong to the head. */
 static int scan_head(struct response *r, struct span input, size_t *n, bool *ended)
 {
     size_t i = 0;
     *ended = false;
     while (i < input.len && !*ended) {
+        size_t run = text_run(r, (struct span){input.p + i, input.len - i});
+        if (run > 0) {
+            i += run;
+            r->n_scanned += run;
+            r->last = input.p[i - 1];
+            continue;
+        }
         char c = input.p[i];
         if (r->n_scanned == RESPONSE_HEAD_BYTES_MAX) {
             return response_refuse(r, ERROR_LIMIT, "head too long");
