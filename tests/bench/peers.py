@@ -9,7 +9,7 @@ import shutil
 import subprocess
 
 import ours
-from processes import HOST, Process, free_port
+from processes import HOST, Process, cores, free_port
 
 ANSWER = '{"result":"ok","guid":"1lzPszHWAEuvzxtXBMkzWQ","value":"true","text":"' + "x" * 49 + '"}'
 CERTIFICATE = ("cert.pem", "key.pem", "ca.pem")
@@ -176,6 +176,7 @@ class Ssh(Peer):
 class Ours(Peer):
     label = "relay + agent"
     log_level = "info"
+    workers = 1
 
     def __init__(self, folder, core, backend):
         super().__init__(folder, core, backend)
@@ -186,7 +187,7 @@ class Ours(Peer):
         self.port = ours.prepare_relay(self.home)
         for name in CERTIFICATE:
             shutil.copy(self.folder / name, self.home / name)
-        ours.configure(self.home, "relay", log_level=self.log_level)
+        ours.configure(self.home, "relay", log_level=self.log_level, workers=self.workers)
         relay = ours.start_relay(self.home, self.core, self.port)
         agent = ours.start_agent(self.home, self.core, self.port, self.backend)
         self.processes = [relay, agent]
@@ -200,6 +201,20 @@ class OursWithoutLog(Ours):
     log_level = "warn"
 
 
+class OneWorker(Ours):
+    """Not pinned: relay, agent, load and backend share two cores, as on a small machine."""
+
+    label = "relay + agent, 1 worker, 2 cores"
+
+    def __init__(self, folder, core, backend):
+        super().__init__(folder, ",".join(map(str, cores())), backend)
+
+
+class TwoWorkers(OneWorker):
+    label = "relay + agent, 2 workers, 2 cores"
+    workers = 2
+
+
 ALL = {
     "nginx1": Nginx1,
     "nginx2": Nginx2,
@@ -207,4 +222,7 @@ ALL = {
     "ssh": Ssh,
     "ours": Ours,
     "ours-nolog": OursWithoutLog,
+    "workers-1": OneWorker,
+    "workers-2": TwoWorkers,
 }
+USUAL = list(ALL)[:6]
