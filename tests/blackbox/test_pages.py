@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
 HOUSE = harness.ROOT / "tests" / "simulator" / "house.json"
+DOCUMENT = harness.ROOT / "docs" / "pages.md"
 KEY = re.compile(r"[A-Za-z0-9]{32}")
 # Where axe-core is: taken from the npm registry by the test itself, or put there beforehand.
 AXE = os.environ.get("TNX_AXE")
@@ -162,6 +163,23 @@ def test_from_a_new_building_to_a_revoked_key(tmp_path):
             part.kill()
         simulator.close()
         assert len(parts) == 2
+
+
+def test_devices_come_from_csv_as_documented(building, browser, admin, tmp_path):
+    """The file of docs/pages.md, with what spreadsheets add: quotes, CRLF, semicolons."""
+    text = re.search(r"```csv\n(.*?)```", DOCUMENT.read_text(), re.S).group(1)
+    quoted = text.replace("South window,", '"South; ""big"" window",').replace(",", ";")
+    path = tmp_path / "devices.csv"
+    path.write_bytes(quoted.replace("\n", "\r\n").encode())
+    visit(browser, admin, f"building/{SERIAL}/kit")
+    browser.click("button", "Import devices")
+    browser.find("dialog input[type=file]").send_keys(str(path))
+    browser.click("dialog button.primary:enabled", "Import")
+    browser.click("button.leaf", 'South; "big" window')
+    browser.find("form[data-controller=heightlevel]")
+    browser.click("button.leaf", "Ceiling")
+    browser.find("form[data-controller=powerlevel]")  # it is dimmable
+    assert not browser.errors()
 
 
 def test_logging_in_with_the_keyboard_alone(tmp_path):
