@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Warnings, hardening and sanitizers, as one interface target that all our own targets link.
 # _FILE_OFFSET_BITS: on 32-bit machines libuv is built so, and a struct of it depends on it.
+# _TIME_BITS: there, times past 2038 need 64 bits too; the agent gives no time_t to a library.
 
 add_library(tnx_compile INTERFACE)
 target_include_directories(tnx_compile INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(tnx_compile INTERFACE
-    _GNU_SOURCE _FILE_OFFSET_BITS=64 TNX_VERSION="${PROJECT_VERSION}")
+    _GNU_SOURCE _FILE_OFFSET_BITS=64 _TIME_BITS=64 TNX_VERSION="${PROJECT_VERSION}")
 
 target_compile_options(tnx_compile INTERFACE
     -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes
