@@ -212,7 +212,9 @@ static void feed(struct tunnel *t, const uint8_t *bytes, size_t len)
         enum mux_fault fault = mux_fault(t->mux);
         tunnel_doom(t, (uint16_t)(WEBSOCKET_CLOSE_FAULT + (unsigned)fault), mux_fault_name(fault));
     } else if (err > 0) {
-        tunnel_doom(t, (uint16_t)err, "broke the websocket protocol");
+        tunnel_doom(t, (uint16_t)err,
+                    err == WEBSOCKET_CLOSE_INTERNAL ? "out of memory"
+                                                    : "broke the websocket protocol");
     }
     if (t->state == TUNNEL_RETIRING && mux_n_streams(t->mux) == 0) {
         tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "drained");

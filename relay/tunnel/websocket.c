@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The server's end of a websocket. wslay's frame interface returns a frame in pieces: the first
  * return of each carries its header, later ones more payload; it has no limit of its own and checks
- * neither opcodes nor masks nor the order of fragments, so that is done here on the first piece. */
+ * neither opcodes nor masks nor the order of fragments, so that is done here on the first piece.
+ *
+ * wslay's context is 4 kB of buffer, more than everything else of an idle tunnel but TLS: it is
+ * kept only while a frame is incomplete. */
 #include "relay/tunnel/websocket.h"
 
 #include <openssl/evp.h>
@@ -16,7 +19,8 @@
 #define ACCEPT_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 struct websocket {
-    wslay_frame_context_ptr wslay; /* owned */
+    wslay_frame_context_ptr wslay; /* owned; NULL between frames */
+    size_t partial_bytes;          /* given to wslay, of frames that are not complete */
     struct websocket_callbacks callbacks;
     void *user;
     const uint8_t *in; /* being fed */
@@ -26,6 +30,7 @@ struct websocket {
     bool fin;
     uint8_t opcode;       /* of the frame */
     uint64_t frame_left;  /* payload bytes that are still to come */
+    size_t payload_len;   /* of the frame; meant only when the header was found good */
     size_t message_bytes; /* of the message so far */
     uint8_t control[WEBSOCKET_CONTROL_BYTES_MAX];
     size_t control_len;
@@ -42,15 +47,30 @@ static ssize_t on_wslay_recv(uint8_t *buf, size_t len, int flags, void *user)
     memcpy(buf, w->in, n);
     w->in += n;
     w->in_len -= n;
+    w->partial_bytes += n;
     return (ssize_t)n;
+}
+
+static int take_wslay(struct websocket *w)
+{
+    const struct wslay_frame_callbacks callbacks = {NULL, on_wslay_recv, NULL};
+    if (w->wslay == NULL && wslay_frame_context_init(&w->wslay, &callbacks, w) < 0) {
+        w->wslay = NULL;
+        return ERROR_NOMEM;
+    }
+    return 0;
+}
+
+static void release_wslay(struct websocket *w)
+{
+    wslay_frame_context_free(w->wslay); /* takes NULL */
+    w->wslay = NULL;
 }
 
 struct websocket *websocket_new(const struct websocket_callbacks *callbacks, void *user)
 {
     struct websocket *w = calloc(1, sizeof(*w));
-    struct wslay_frame_callbacks wslay = {NULL, on_wslay_recv, NULL};
-    if (w == NULL || wslay_frame_context_init(&w->wslay, &wslay, w) < 0) {
-        free(w);
+    if (w == NULL) {
         return NULL;
     }
     w->callbacks = *callbacks;
@@ -61,7 +81,7 @@ struct websocket *websocket_new(const struct websocket_callbacks *callbacks, voi
 void websocket_free(struct websocket *w)
 {
     if (w != NULL) {
-        wslay_frame_context_free(w->wslay);
+        release_wslay(w);
         free(w);
     }
 }
@@ -101,6 +121,7 @@ static int begin_frame(struct websocket *w, const struct wslay_frame_iocb *f)
     w->opcode = f->opcode;
     w->fin = f->fin != 0;
     w->frame_left = f->payload_length;
+    w->payload_len = (size_t)f->payload_length;
     w->in_frame = true;
     w->control_len = 0;
     if (!is_control(f->opcode)) {
@@ -176,9 +197,17 @@ static int end_close(struct websocket *w)
     return -1;
 }
 
+/* What a masked frame takes on the wire (RFC 6455 5.2); wslay refuses longer forms of a length. */
+static size_t frame_bytes(size_t payload_len)
+{
+    size_t length_bytes = payload_len <= 125 ? 0 : payload_len <= 0xffff ? 2 : 8;
+    return 2 + length_bytes + 4 + payload_len;
+}
+
 static int end_frame(struct websocket *w)
 {
     w->in_frame = false;
+    w->partial_bytes -= frame_bytes(w->payload_len);
     switch (w->opcode) {
     case WSLAY_CONNECTION_CLOSE: return end_close(w);
     case WSLAY_PING: w->callbacks.on_ping(w->user, w->control, w->control_len); return 0;
@@ -206,6 +235,9 @@ static int take_payload(struct websocket *w, const uint8_t *bytes, size_t len)
 
 int websocket_feed(struct websocket *w, const uint8_t *bytes, size_t len)
 {
+    if (take_wslay(w) < 0) {
+        return WEBSOCKET_CLOSE_INTERNAL;
+    }
     w->in = bytes;
     w->in_len = len;
     for (;;) {
@@ -213,6 +245,9 @@ int websocket_feed(struct websocket *w, const uint8_t *bytes, size_t len)
         memset(&f, 0, sizeof(f));
         ssize_t n = wslay_frame_recv(w->wslay, &f);
         if (n == WSLAY_ERR_WANT_READ) {
+            if (w->partial_bytes == 0) {
+                release_wslay(w);
+            }
             return 0;
         }
         if (n < 0) {

@@ -28,7 +28,8 @@ enum websocket_close {
     WEBSOCKET_CLOSE_PROTOCOL = 1002,
     WEBSOCKET_CLOSE_UNSUPPORTED = 1003,
     WEBSOCKET_CLOSE_TOO_BIG = 1009,
-    WEBSOCKET_CLOSE_FAULT = 4000 /* + enum mux_fault */
+    WEBSOCKET_CLOSE_INTERNAL = 1011, /* out of memory */
+    WEBSOCKET_CLOSE_FAULT = 4000     /* + enum mux_fault */
 };
 
 enum websocket_opcode { WEBSOCKET_BINARY = 0x2, WEBSOCKET_CLOSE = 0x8, WEBSOCKET_PONG = 0xa };
@@ -50,8 +51,8 @@ struct websocket;
 struct websocket *websocket_new(const struct websocket_callbacks *callbacks, void *user);
 void websocket_free(struct websocket *w);
 
-/* 0 when all was taken; or the close code to give up with (enum websocket_close); or -1 after a
- * close frame or after a callback stopped it. */
+/* 0 when all was taken, and between frames no buffer is kept; or the close code to give up with
+ * (enum websocket_close); or -1 after a close frame or after a callback stopped it. */
 int websocket_feed(struct websocket *w, const uint8_t *bytes, size_t len);
 
 /* Appends a whole unmasked frame to `out`. 0, ERROR_LIMIT, ERROR_NOMEM. */
