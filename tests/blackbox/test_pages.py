@@ -165,8 +165,9 @@ def test_from_a_new_building_to_a_revoked_key(tmp_path):
         assert len(parts) == 2
 
 
-def test_devices_come_from_csv_as_documented(building, browser, admin, tmp_path):
+def test_devices_come_from_csv_as_documented(start_building, browser, tmp_path):
     """The file of docs/pages.md, with what spreadsheets add: quotes, CRLF, semicolons."""
+    admin = admin_of(start_building(relay={"admin": {"listen": f"{HOST}:0"}}).relay)
     text = re.search(r"```csv\n(.*?)```", DOCUMENT.read_text(), re.S).group(1)
     quoted = text.replace("South window,", '"South; ""big"" window",').replace(",", ";")
     path = tmp_path / "devices.csv"
