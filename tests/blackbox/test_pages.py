@@ -165,22 +165,23 @@ def test_from_a_new_building_to_a_revoked_key(tmp_path):
         assert len(parts) == 2
 
 
-def test_devices_come_from_csv_as_documented(start_building, browser, tmp_path):
+def test_devices_come_from_csv_as_documented(start_building, tmp_path):
     """The file of docs/pages.md, with what spreadsheets add: quotes, CRLF, semicolons."""
     admin = admin_of(start_building(relay={"admin": {"listen": f"{HOST}:0"}}).relay)
     text = re.search(r"```csv\n(.*?)```", DOCUMENT.read_text(), re.S).group(1)
     quoted = text.replace("South window,", '"South; ""big"" window",').replace(",", ";")
     path = tmp_path / "devices.csv"
     path.write_bytes(quoted.replace("\n", "\r\n").encode())
-    visit(browser, admin, f"building/{SERIAL}/kit")
-    browser.click("button", "Import devices")
-    browser.find("dialog input[type=file]").send_keys(str(path))
-    browser.click("dialog button.primary:enabled", "Import")
-    browser.click("button.leaf", 'South; "big" window')
-    browser.find("form[data-controller=heightlevel]")
-    browser.click("button.leaf", "Ceiling")
-    browser.find("form[data-controller=powerlevel]")  # it is dimmable
-    assert not browser.errors()
+    with Browser() as browser:
+        visit(browser, admin, f"building/{SERIAL}/kit")
+        browser.click("button", "Import devices")
+        browser.find("dialog input[type=file]").send_keys(str(path))
+        browser.click("dialog button.primary:enabled", "Import")
+        browser.click("button.leaf", 'South; "big" window')
+        browser.find("form[data-controller=heightlevel]")
+        browser.click("button.leaf", "Ceiling")
+        browser.find("form[data-controller=powerlevel]")  # it is dimmable
+        assert not browser.errors()
 
 
 def test_logging_in_with_the_keyboard_alone(tmp_path):
