@@ -129,6 +129,62 @@ static void enable_key(struct api_call *c, struct database *db)
     credential_cleanse(&made.key);
 }
 
+static bool is_given(const struct api_call *c, const char *name)
+{
+    return json_object_get(c->body, name) != NULL;
+}
+
+/* As JSON Merge Patch (RFC 7396) has it: what is not given stays, null is the default. */
+static int get_change(const struct api_call *c, struct key_change *change, struct error_text *e)
+{
+    const json_t *label = json_object_get(c->body, "label");
+    struct key_settings settings = {.label = json_is_null(label) ? "" : NULL};
+    int rc = get_settings(c, &settings, e);
+
+    *change = (struct key_change){
+        .label = settings.label,
+        .sets_rate = is_given(c, "rate"),
+        .sets_burst = is_given(c, "burst"),
+        .rate = settings.rate,
+        .sets_expiry = is_given(c, "expires"),
+        .expires_at_s = settings.expires_at_s,
+        .clears_scope = json_is_null(json_object_get(c->body, "scope")),
+    };
+    return rc;
+}
+
+static void describe_one(void *user, const struct key *key)
+{
+    json_t **object = user;
+    *object = describe_key(key);
+}
+
+static void change_key(struct api_call *c, struct database *db)
+{
+    static const char *const MEMBERS[] = {"label", "rate", "burst", "expires", "scope", NULL};
+    struct error_text e = {""};
+    struct key_change change;
+    json_t *object = NULL;
+    char *scope = NULL;
+    int64_t id = 0;
+    int rc = api_check_members(c, MEMBERS, &e);
+
+    rc = rc == 0 ? keys_parse_id(c->object, &id, &e) : rc;
+    rc = rc == 0 ? get_change(c, &change, &e) : rc;
+    rc = rc == 0 ? get_scope(c, &scope, &e) : rc;
+    if (rc == 0) {
+        change.scope = span_of(scope);
+        rc = keys_change(db, id, &change, &c->actor, &e);
+    }
+    free(scope);
+    rc = rc == 0 ? keys_show(db, id, c->actor.now_s, describe_one, &object, &e) : rc;
+    if (rc != 0) {
+        api_fail(c, rc, &e);
+        return;
+    }
+    api_answer(c, 200, object);
+}
+
 static void rotate_key(struct api_call *c, struct database *db)
 {
     static const char *const MEMBERS[] = {"overlap_s", NULL};
@@ -215,6 +271,7 @@ const struct api_route API_KEY_ROUTES[] = {
     {"GET", "/keys", API_READ, list_keys, NULL},
     {"GET", "/servers/*/keys", API_READ, list_keys_of_server, NULL},
     {"POST", "/servers/*/keys", API_CHANGE, enable_key, NULL},
+    {"POST", "/keys/*", API_CHANGE, change_key, NULL},
     {"POST", "/keys/*/rotate", API_CHANGE, rotate_key, NULL},
     {"POST", "/keys/*/revoke", API_CHANGE, revoke_key, NULL},
     {"GET", "/audit", API_READ, list_audit, NULL},

@@ -32,6 +32,10 @@ static const char HELP[] =
     "      --groups LIST       only KNX telegrams to these groups: 1/2/3,1/4/*,2/*\n"
     "      --cidrs LIST        only from these client addresses: 10.0.0.0/8,192.0.2.7\n"
     "                          (lists are separated by commas; the options may be repeated)\n"
+    "  key change ID       changes what is given of the above, at once; its text stays\n"
+    "      --rate 0            the relay's key_rate again\n"
+    "      --expires never     no expiry\n"
+    "      --everything        lifts what limits its calls; what is given beside it holds anew\n"
     "  key list [SERIAL]   all keys, or those of one server\n"
     "  key rotate ID       makes a successor with the same rights and prints it\n"
     "      --overlap TIME      how long the old key still works (default 24h; 0: not at all)\n"
@@ -42,7 +46,8 @@ static const char HELP[] =
     "\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.\n";
 
-#define RATE_MAX 1000000
+#define RATE_MAX   1000000
+#define RATE_UNSET UINT32_MAX
 
 /* Public URL, key, and what stands around it. */
 #define URL_BYTES (CONFIG_URL_BYTES + CREDENTIAL_BYTES + 16)
@@ -59,6 +64,7 @@ struct arguments {
     struct option_list groups;
     struct option_list cidrs;
     bool read_only;
+    bool everything;
     bool json;
     bool help;
     const char *object; /* SERIAL or ID; NULL = none given */
@@ -134,19 +140,27 @@ static int print_made(const struct arguments *a, const struct console *o,
     return console_flush("the new key is lost; revoke it, and enable another");
 }
 
+/* The rate of a new key. */
+static int take_rate(const struct arguments *a, struct bucket_rate *rate, struct error_text *e)
+{
+    if (a->rate == 0 || a->burst == 0) {
+        return error_set(e, ERROR_CONFIG, "--%s must be a whole number from 1 to %d",
+                         a->rate == 0 ? "rate" : "burst", RATE_MAX);
+    }
+    rate->per_s = a->rate == RATE_UNSET ? 0 : a->rate;
+    rate->burst = a->burst == RATE_UNSET ? 2 * rate->per_s : a->burst;
+    return 0;
+}
+
 static int key_enable(const struct arguments *a, struct console *o)
 {
     struct error_text e = {""};
-    struct key_settings settings = {.label = a->label,
-                                    .rate = {.per_s = a->rate, .burst = a->burst}};
+    struct key_settings settings = {.label = a->label};
     struct key_made made;
     char *scope = NULL;
-    int rc = 0;
+    int rc = take_rate(a, &settings.rate, &e);
 
-    if (a->rate != 0 && a->burst == 0) {
-        settings.rate.burst = 2 * a->rate;
-    }
-    if (a->expires != NULL &&
+    if (rc == 0 && a->expires != NULL &&
         moment_parse(a->expires, o->actor.now_s, false, &settings.expires_at_s) != 0) {
         rc = error_set(&e, ERROR_CONFIG,
                        "--expires must be a time like 30d, or a date like 2026-12-31");
@@ -165,6 +179,60 @@ static int key_enable(const struct arguments *a, struct console *o)
     int code = print_made(a, o, &made);
     credential_cleanse(&made.key);
     return code;
+}
+
+static int take_change(const struct arguments *a, int64_t now_s, struct key_change *change,
+                       char **scope, struct error_text *e)
+{
+    *change = (struct key_change){
+        .label = a->label,
+        .sets_rate = a->rate != RATE_UNSET,
+        .sets_burst = a->burst != RATE_UNSET,
+        .rate = {.per_s = a->rate, .burst = a->burst},
+        .sets_expiry = a->expires != NULL,
+        .clears_scope = a->everything,
+    };
+    if (a->expires != NULL && strcmp(a->expires, "never") != 0 &&
+        moment_parse(a->expires, now_s, false, &change->expires_at_s) != 0) {
+        return error_set(e, ERROR_CONFIG,
+                         "--expires must be a time like 30d, a date like 2026-12-31, or never");
+    }
+    int rc = build_scope(a, scope, e);
+    change->scope = span_of(*scope);
+    return rc;
+}
+
+static void describe(void *user, const struct key *key)
+{
+    json_t **object = user;
+    *object = describe_key(key);
+}
+
+static int print_changed(const struct arguments *a, struct console *o, int64_t id)
+{
+    struct error_text e = {""};
+    json_t *object = NULL;
+
+    if (a->json) {
+        int rc = keys_show(o->db, id, o->actor.now_s, describe, &object, &e);
+        return rc != 0 ? console_exit(rc, &e) : console_print_json(object);
+    }
+    (void)printf("Key k_%" PRId64 " was changed.\n", id);
+    return console_flush(NULL);
+}
+
+static int key_change(const struct arguments *a, struct console *o)
+{
+    struct error_text e = {""};
+    struct key_change change;
+    char *scope = NULL;
+    int64_t id = 0;
+    int rc = keys_parse_id(a->object, &id, &e);
+
+    rc = rc == 0 ? take_change(a, o->actor.now_s, &change, &scope, &e) : rc;
+    rc = rc == 0 ? keys_change(o->db, id, &change, &o->actor, &e) : rc;
+    free(scope);
+    return rc != 0 ? console_exit(rc, &e) : print_changed(a, o, id);
 }
 
 static int key_rotate(const struct arguments *a, struct console *o)
@@ -280,6 +348,8 @@ static const struct verb {
 } VERBS[] = {
     {"enable", "SERIAL", "label rate burst expires read-only controllers guids groups cidrs",
      key_enable},
+    {"change", "ID", "label rate burst expires read-only everything controllers guids groups cidrs",
+     key_change},
     {"list", NULL, "", key_list},
     {"rotate", "ID", "overlap", key_rotate},
     {"revoke", "ID", "", key_revoke},
@@ -323,13 +393,14 @@ static int read_arguments(int argc, char **argv, struct arguments *a, const stru
         {"label", OPTION_TEXT, &a->label, 0, 0},
         {"expires", OPTION_TEXT, &a->expires, 0, 0},
         {"overlap", OPTION_TEXT, &a->overlap, 0, 0},
-        {"rate", OPTION_UINT, &a->rate, 1, RATE_MAX},
-        {"burst", OPTION_UINT, &a->burst, 1, RATE_MAX},
+        {"rate", OPTION_UINT, &a->rate, 0, RATE_MAX},
+        {"burst", OPTION_UINT, &a->burst, 0, RATE_MAX},
         {"controllers", OPTION_LIST, &a->controllers, 0, 0},
         {"guids", OPTION_LIST, &a->guids, 0, 0},
         {"groups", OPTION_LIST, &a->groups, 0, 0},
         {"cidrs", OPTION_LIST, &a->cidrs, 0, 0},
         {"read-only", OPTION_FLAG, &a->read_only, 0, 0},
+        {"everything", OPTION_FLAG, &a->everything, 0, 0},
         {"json", OPTION_FLAG, &a->json, 0, 0},
         {"help", OPTION_FLAG, &a->help, 0, 0},
     };
@@ -349,7 +420,7 @@ static int read_arguments(int argc, char **argv, struct arguments *a, const stru
 
 int command_key(int argc, char **argv)
 {
-    struct arguments a = {.config = NULL};
+    struct arguments a = {.rate = RATE_UNSET, .burst = RATE_UNSET};
     const struct verb *verb = NULL;
     struct error_text e = {""};
     struct console o;

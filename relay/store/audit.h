@@ -14,7 +14,7 @@
 #define AUDIT_WHO_BYTES    128
 #define AUDIT_WHAT_BYTES   48
 #define AUDIT_OBJECT_BYTES 80
-#define AUDIT_DETAIL_BYTES 256
+#define AUDIT_DETAIL_BYTES 2048 /* a change of everything about a key */
 
 /* Rows older than this are dropped by the relay. */
 #define AUDIT_KEEP_S (400 * 24 * 3600)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "relay/store/keys_row.h"
 #include "relay/store/scope.h"
 #include "relay/store/servers.h"
 #include "relay/store/value.h"
@@ -71,7 +72,7 @@ const char *keys_state_name(enum key_state state)
     }
 }
 
-static int check_label(const char *label, struct error_text *e)
+int keys_check_label(const char *label, struct error_text *e)
 {
     if (strlen(label) >= DIRECTORY_LABEL_BYTES) {
         return error_set(e, ERROR_CONFIG, "a label has at most %d bytes",
@@ -85,7 +86,7 @@ static int check_label(const char *label, struct error_text *e)
     return 0;
 }
 
-static int check_scope(struct span json, struct error_text *e)
+int keys_check_scope(struct span json, struct error_text *e)
 {
     struct scope *scope = NULL;
     struct error_text reason;
@@ -109,8 +110,8 @@ static int check_settings(const struct key_settings *settings, int64_t now_s, st
     if (settings->rate.per_s == 0 && settings->rate.burst != 0) {
         return error_set(e, ERROR_CONFIG, "a burst needs a rate");
     }
-    int rc = settings->label == NULL ? 0 : check_label(settings->label, e);
-    return rc != 0 ? rc : check_scope(settings->scope, e);
+    int rc = settings->label == NULL ? 0 : keys_check_label(settings->label, e);
+    return rc != 0 ? rc : keys_check_scope(settings->scope, e);
 }
 
 static int make_secret(struct key_made *made, struct error_text *e)
@@ -145,8 +146,7 @@ static int insert(struct database *db, int64_t server_id, const struct key_setti
     return rc;
 }
 
-/* "k_12 of TNX-0001": what the audit calls a key. */
-static void name_object(int64_t id, const char *serial, char text[AUDIT_OBJECT_BYTES])
+void keys_name_object(int64_t id, const char *serial, char text[AUDIT_OBJECT_BYTES])
 {
     char name[KEYS_ID_BYTES];
     keys_format_id(id, name);
@@ -178,7 +178,7 @@ int keys_enable(struct database *db, const char *serial, const struct key_settin
     }
     if (rc == 0) {
         (void)span_copy(span_of(serial), fresh.serial, sizeof(fresh.serial)); /* was checked */
-        name_object(fresh.id, serial, object);
+        keys_name_object(fresh.id, serial, object);
         act.object = object;
     }
     rc = audit_end(db, &act, settings->label, rc, e);
@@ -220,11 +220,11 @@ static void read_key(sqlite3_stmt *statement, int64_t now_s, struct key *key)
     key->state = state_of(key, now_s);
 }
 
-/* The key without its scope. */
-static int find(struct database *db, int64_t id, int64_t now_s, struct key *key,
-                struct error_text *e)
+int keys_show(struct database *db, int64_t id, int64_t now_s,
+              void (*visit)(void *user, const struct key *key), void *user, struct error_text *e)
 {
     sqlite3_stmt *statement = NULL;
+    struct key key;
     bool found = false;
     int rc = database_prepare(db, SELECT_ONE, &statement, e);
 
@@ -234,14 +234,28 @@ static int find(struct database *db, int64_t id, int64_t now_s, struct key *key,
     value_bind_int(statement, 1, id);
     rc = database_step(db, statement, &found, e);
     if (rc == 0 && found) {
-        read_key(statement, now_s, key);
-        key->scope = (struct span){NULL, 0};
+        read_key(statement, now_s, &key);
+        visit(user, &key);
     }
     database_done(statement);
     if (rc == 0 && !found) {
         return error_set(e, ERROR_NOT_FOUND, "there is no key k_%" PRId64, id);
     }
     return rc;
+}
+
+static void keep(void *user, const struct key *key)
+{
+    struct key *kept = user;
+    *kept = *key;
+    kept->scope = (struct span){NULL, 0};
+}
+
+/* The key without its scope. */
+static int find(struct database *db, int64_t id, int64_t now_s, struct key *key,
+                struct error_text *e)
+{
+    return keys_show(db, id, now_s, keep, key, e);
 }
 
 static int insert_successor(struct database *db, int64_t id, const struct audit_actor *by,
@@ -283,11 +297,8 @@ static int mark_rotated(struct database *db, int64_t id, int64_t successor, int6
 /* Longest overlap: ten years, so that no sum of times can overflow. */
 #define OVERLAP_S_MAX (10 * 366 * 24 * 3600)
 
-static int check_rotation(const struct key *key, int64_t overlap_s, struct error_text *e)
+int keys_check_active(const struct key *key, struct error_text *e)
 {
-    if (overlap_s < 0 || overlap_s > OVERLAP_S_MAX) {
-        return error_set(e, ERROR_CONFIG, "an overlap lasts at most ten years");
-    }
     switch (key->state) {
     case KEY_ACTIVE: return 0;
     case KEY_ROTATED:
@@ -304,7 +315,9 @@ static int check_rotation(const struct key *key, int64_t overlap_s, struct error
 static int rotate(struct database *db, const struct key *key, int64_t overlap_s,
                   const struct audit_actor *by, struct key_made *made, struct error_text *e)
 {
-    int rc = check_rotation(key, overlap_s, e);
+    int rc = overlap_s < 0 || overlap_s > OVERLAP_S_MAX
+                 ? error_set(e, ERROR_CONFIG, "an overlap lasts at most ten years")
+                 : keys_check_active(key, e);
     if (rc == 0) {
         rc = insert_successor(db, key->id, by, made, e);
     }
@@ -335,7 +348,7 @@ int keys_rotate(struct database *db, int64_t id, int64_t overlap_s, const struct
     if (rc == 0) {
         rc = rotate(db, &key, overlap_s, by, &fresh, e);
     }
-    name_object(id, key.serial, object);
+    keys_name_object(id, key.serial, object);
     memcpy(fresh.serial, key.serial, sizeof(fresh.serial));
     (void)snprintf(detail, sizeof(detail), "to k_%" PRId64 ", overlap %" PRId64 " s", fresh.id,
                    overlap_s);
@@ -380,7 +393,7 @@ int keys_revoke(struct database *db, int64_t id, const char *serial, const struc
     if (rc == 0) {
         rc = revoke(db, &key, serial, by->now_s, e);
     }
-    name_object(id, key.serial, object);
+    keys_name_object(id, key.serial, object);
     return audit_end(db, &act, key.label, rc, e);
 }
 

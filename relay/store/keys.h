@@ -47,6 +47,19 @@ struct key_settings {
     int64_t expires_at_s;
 };
 
+/* What is to change of a key; what is not set stays as it is. All borrowed. */
+struct key_change {
+    const char *label; /* NULL = stays */
+    bool sets_rate;
+    bool sets_burst;
+    struct bucket_rate rate; /* per_s 0 = the relay's default; burst 0 = twice the rate */
+    bool sets_expiry;
+    int64_t expires_at_s; /* 0 = never */
+    bool clears_scope;    /* before `scope` is looked at */
+    struct span scope;    /* a JSON object whose members take the place of those of the key's scope;
+                             null takes one away. Empty = nothing changes */
+};
+
 /* What enabling and rotating give; the caller cleanses. */
 struct key_made {
     int64_t id;
@@ -65,6 +78,12 @@ const char *keys_state_name(enum key_state state);
 int keys_enable(struct database *db, const char *serial, const struct key_settings *settings,
                 const struct audit_actor *by, struct key_made *made, struct error_text *e);
 
+/* Changes an active key in place: its text stays the same, and is shown to nobody. The audit's row
+ * says what it was before and what it is now. ERROR_NOT_FOUND, ERROR_STATE (revoked, expired or
+ * rotated), ERROR_CONFIG (as keys_enable; nothing is to change), ERROR_IO. */
+int keys_change(struct database *db, int64_t id, const struct key_change *change,
+                const struct audit_actor *by, struct error_text *e);
+
 /* Makes a successor with the same settings; the old key works for `overlap_s` longer at most.
  * ERROR_NOT_FOUND, ERROR_STATE (revoked, expired or rotated already), ERROR_IO. */
 int keys_rotate(struct database *db, int64_t id, int64_t overlap_s, const struct audit_actor *by,
@@ -78,6 +97,10 @@ int keys_revoke(struct database *db, int64_t id, const char *serial, const struc
 /* Visits the keys of one server, or all (`serial` NULL), in the order they were made. `visit` may
  * not use the database. ERROR_NOT_FOUND (no such server). */
 int keys_list(struct database *db, const char *serial, int64_t now_s,
+              void (*visit)(void *user, const struct key *key), void *user, struct error_text *e);
+
+/* Visits one key. `visit` may not use the database. ERROR_NOT_FOUND. */
+int keys_show(struct database *db, int64_t id, int64_t now_s,
               void (*visit)(void *user, const struct key *key), void *user, struct error_text *e);
 
 /* Keys of the server that were made since, whatever became of them. */

@@ -92,6 +92,8 @@ class Admin:
             fields.append(f"X-Csrf-Token: {self.token()}")
         body = {} if body is None else body
         answer = self.send("POST", PREFIX + path, body, fields)
+        if answer.status < 400:  # then the document allows what was asked
+            check(operation_of("POST", path)[1]["requestBody"]["content"]["application/json"]["schema"], body)
         return self.hold("POST", path, answer, expect)
 
     def log_in(self, name, password, expect=200):

@@ -82,6 +82,12 @@ def test_every_operation_answers_as_its_document_says(building, admin):
     assert building.get(building.path(f"power?guid={LIGHT}&cmd=1", made["key"])).status == 403
     (key,) = [k for k in admin.get(f"/servers/{SERIAL}/keys") if k["id"] == made["id"]]
     assert (key["label"], key["rate"], key["burst"], key["scope"]) == ("test", 7, 14, scope)
+    change = {"label": None, "rate": None, "expires": None, "scope": {"read_only": None, "controllers": ["power"]}}
+    changed = admin.post(f"/keys/{made['id']}", change)
+    assert (changed["label"], changed["rate"], changed["burst"], changed["expires_at"]) == ("", None, None, None)
+    assert changed["scope"] == {"cidrs": scope["cidrs"], "controllers": ["power"]}
+    assert building.get(building.path(f"power?guid={LIGHT}&cmd=1", made["key"])).status == 200
+    assert admin.post(f"/keys/{made['id']}", {"scope": None, "burst": 9, "rate": 3})["scope"] is None
     next_one = admin.post(f"/keys/{made['id']}/rotate", {"overlap_s": 0}, 201)
     assert building.get(building.path("system/serverStatus", next_one["key"])).status == 200
     admin.post(f"/keys/{next_one['id']}/revoke")
@@ -161,6 +167,14 @@ def test_what_is_refused_says_why(admin):
     assert "unknown member" in admin.post("/servers", {"serial": "X", "nmae": "y"}, expect=400)["error"]
     assert admin.post(f"/servers/{SERIAL}/keys", {"rate": -1}, expect=400)["reason"] == "bad_request"
     assert admin.post(f"/servers/{SERIAL}/keys", {"scope": {"nonsense": 1}}, expect=400)
+    key = admin.post(f"/servers/{SERIAL}/keys", {}, 201)["id"]
+    for change in ({}, {"rate": "5"}, {"burst": 5}, {"expires": "2001-01-01"}, {"scope": {"nonsense": 1}},
+                   {"scope": {"cidrs": []}}, {"scope": 1}, {"key": "A" * 32}, {"label": "a\nb"}):
+        assert admin.post(f"/keys/{key}", change, expect=400)["reason"] == "bad_request", change
+    assert admin.post("/keys/k_999999", {"label": "x"}, expect=404)["reason"] == "not_found"
+    assert admin.post("/keys/nonsense", {"label": "x"}, expect=400)
+    admin.post(f"/keys/{key}/revoke")
+    assert admin.post(f"/keys/{key}", {"label": "x"}, expect=409)["reason"] == "wrong_state"
     assert admin.post(f"/servers/{SERIAL}/call", {"controller": "../x"}, expect=400)
     assert admin.post(f"/servers/{SERIAL}/call", {"controller": "power", "query": "a b"}, expect=400)
     assert admin.post(f"/servers/{SERIAL}/devices", {"rooms": [{"name": "x"}]}, expect=400)
@@ -198,6 +212,14 @@ def test_no_other_site_can_change_anything(admin, fields, status):
     fields = [known.get(f, f) for f in fields]
     answer = admin.send("POST", PREFIX + "/servers", {"serial": SERIAL}, fields)
     assert answer.status == status, answer.body
+
+
+def test_no_other_site_can_change_a_key(building, admin):
+    """The key's own path is as shut as all others."""
+    path = f"{PREFIX}/keys/{building.key_id}"
+    for fields in ([JSON], [JSON, f"X-Csrf-Token: {admin.token()}", "Origin: http://evil.example"]):
+        assert admin.send("POST", path, {"scope": {"read_only": True}}, fields).status == 403
+    assert building.get(building.path(f"power?guid={LIGHT}&cmd=0")).status == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "192.0.2.1", "localhost.evil"])
@@ -240,6 +262,7 @@ def test_hostile_input_ends_in_a_refusal_and_harms_nobody(admin):
 
 def test_no_secret_is_shown_a_second_time(building, admin):
     made = admin.post(f"/servers/{SERIAL}/keys", {"label": "once"}, 201)
+    assert made["key"] not in json.dumps(admin.post(f"/keys/{made['id']}", {"label": "twice"}))
     kit = admin.post("/servers", {"serial": "ONCE-1"}, 201)
     secrets = (made["key"], kit["token"], building.key, building.token, building.password)
     for method, path in sorted((m, p) for p, i in DOCUMENT["paths"].items() for m in i):

@@ -103,6 +103,41 @@ def test_a_new_key_works_and_a_revoked_one_ends_within_half_a_second(start_build
         assert c.request(building.path(STATUS)).status == 200
 
 
+def test_a_changed_key_is_another_within_half_a_second_and_keeps_its_text(start_building):
+    building = start_building(auth="none")
+    made = building.relay.command("key", "enable", SERIAL, "--label", "old")
+    command = building.path("system/sendKNXbit?group=1/2/3&value=1", made["key"])
+
+    def change(*options):
+        return human(building.relay, "key", "change", made["id"], *options).stdout
+
+    with building.connect() as c:
+        wait_until(lambda: c.request(command).status == 200, "live")
+        # On a connection that stays open, each way.
+        shown = change("--read-only")
+        assert wait_until(lambda: c.request(command).status == 403, "restricted") < LIVE_WITHIN + BUSY
+        shown += change("--everything", "--cidrs", "192.0.2.0/24")
+        path = building.path(STATUS, made["key"])
+        assert wait_until(lambda: c.request(path).status == 403, "shut out") < LIVE_WITHIN + BUSY
+        shown += change("--everything", "--rate", 1, "--burst", 1)
+
+        def is_limited():
+            return [c.request(path).status for _ in range(3)][-1] == 429
+
+        assert wait_until(is_limited, "limited") < LIVE_WITHIN + BUSY
+        shown += change("--rate", 0, "--label", "new", "--json")
+        assert wait_until(lambda: c.request(path).status == 200 and not is_limited(), "free") < LIVE_WITHIN + BUSY
+        soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
+        shown += change("--expires", soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        wait_until(lambda: c.request(path).status == 403, "over")
+    assert made["key"] not in shown
+    rows = [r["detail"] for r in building.relay.command("audit", "--what", "key.change")]
+    assert rows[-1] == "read_only none to true"
+    assert rows[2] == 'rate default to 1/1, cidrs ["192.0.2.0/24"] to none'
+    assert rows[1] == 'label "old" to "new", rate 1/1 to default'
+    assert "has expired" in human(building.relay, "key", "change", made["id"], "--expires", "never", expect=1).stderr
+
+
 def test_a_renewed_token_ends_the_tunnel_that_has_the_old_one(start_building):
     building = start_building(auth="none")
     start, at_agent = building.relay.process.log.count(), building.agent.process.log.count()

@@ -165,6 +165,40 @@ def test_from_a_new_building_to_a_revoked_key(tmp_path):
         assert len(parts) == 2
 
 
+def test_a_key_is_changed_on_its_page(building, browser, admin):
+    made = admin.post(f"/servers/{SERIAL}/keys", {"label": "panel", "scope": {"cidrs": ["10.0.0.0/8"]}}, 201)
+    visit(browser, admin, f"building/{SERIAL}/keys")
+    browser.click(f"[aria-label='Change {made['id']}']")
+    assert browser.find("dialog input[name=label]").get_attribute("value") == "panel"
+    assert browser.find("dialog input[name=cidrs]").get_attribute("value") == "10.0.0.0/8"
+    browser.type("Label", "new panel")
+    browser.type("Requests per second", "3")
+    browser.type("Only from these addresses", "")
+    # What was typed outlives the page's looking for news.
+    before = browser.driver.execute_script("return performance.getEntriesByType('resource').length")
+    browser.wait(lambda: browser.driver.execute_script(
+        "return performance.getEntriesByType('resource').length") > before + 1, "news")
+    assert browser.find("dialog input[name=label]").get_attribute("value") == "new panel"
+    browser.click("dialog label.check")
+    browser.click("dialog button.primary", "Save")
+    browser.gone("dialog")
+    row = browser.find("tbody tr", "new panel")
+    assert "3/s, 6" in row.text and "Status calls only" in row.text and "10.0.0.0/8" not in row.text
+    assert building.get(building.path(f"power?guid={LIGHT}&cmd=1", made["key"])).status == 403
+    (change,) = admin.get(f"/audit?what=key.change&object={made['id']}")
+    assert 'label "panel" to "new panel"' in change["detail"] and made["key"] not in browser.text()
+    assert not browser.errors()
+
+
+def test_settings_keep_what_is_typed_while_the_page_looks_for_news(building, browser, admin):
+    visit(browser, admin, f"building/{SERIAL}/settings")
+    browser.type("Name", "Half a na")
+    before = browser.driver.execute_script("return performance.getEntriesByType('resource').length")
+    browser.wait(lambda: browser.driver.execute_script(
+        "return performance.getEntriesByType('resource').length") > before + 1, "news")
+    assert browser.find("input[name=name]").get_attribute("value") == "Half a na"
+
+
 def test_devices_come_from_csv_as_documented(start_building, tmp_path):
     """The file of docs/pages.md, with what spreadsheets add: quotes, CRLF, semicolons."""
     admin = admin_of(start_building(relay={"admin": {"listen": f"{HOST}:0"}}).relay)

@@ -58,10 +58,10 @@ const Settings = {
         const is = server.state === "enabled";
         return [m("form.panel", { onsubmit: submit }, [
             m("h2", T.settings.title),
-            m(Field, { label: T.settings.name, input: { name: "name", value: server.name, maxlength: 128 } }),
-            m(Field, { label: T.settings.command, input: { name: "rate", type: "number", min: 0, max: 1000000, value: server.command_rate || 0 } }),
-            m(Field, { label: T.settings.burst, input: { name: "burst", type: "number", min: 0, max: 1000000, value: server.command_burst || 0 } }),
-            m("label.check", m("input[type=checkbox][name=building]", { checked: server.may_enable_keys }), " ", T.settings.building),
+            m(Field, { label: T.settings.name, input: { name: "name", defaultValue: server.name, maxlength: 128 } }),
+            m(Field, { label: T.settings.command, input: { name: "rate", type: "number", min: 0, max: 1000000, defaultValue: server.command_rate || 0 } }),
+            m(Field, { label: T.settings.burst, input: { name: "burst", type: "number", min: 0, max: 1000000, defaultValue: server.command_burst || 0 } }),
+            m("label.check", m("input[type=checkbox][name=building]", { defaultChecked: server.may_enable_keys }), " ", T.settings.building),
             m("footer", m("button.primary", T.settings.save)),
         ]),
         m("section.panel.rows", [

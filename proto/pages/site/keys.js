@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keys of one building: enabled, limited, rotated, revoked. A key's text is shown once; this tab
+// The keys of one building: enabled, limited, changed, rotated, revoked. A key's text is shown once; this tab
 // remembers it for copying calls until it is closed.
 import { get, of, post } from "./api.js";
-import { Dialog, Field, act, button, copyButton, m, pill, table } from "./dom.js";
+import { Dialog, Field, act, button, copyButton, m, pill, say, table } from "./dom.js";
 import { T, time } from "./texts.js";
 
 // serial → the key made or pasted last; never stored anywhere.
@@ -35,34 +35,33 @@ export const Made = {
 const list = text => text.split(",").map(t => t.trim()).filter(t => t);
 const LISTS = ["controllers", "guids", "groups", "cidrs"];
 
-function settingsOf(form) {
-    const settings = { label: form.get("label"), expires: form.get("expires"), scope: {} };
-    for (const name of ["rate", "burst"]) {
-        if (form.get(name)) settings[name] = Number(form.get(name));
-    }
-    if (form.get("readOnly")) settings.scope.read_only = true;
-    for (const name of LISTS) {
-        if (list(form.get(name)).length > 0) settings.scope[name] = list(form.get(name));
-    }
-    return settings;
+// What the form says. `none` stands where nothing does: null takes away what was there, undefined is left out.
+function settingsOf(form, none) {
+    const number = name => (form.get(name) ? Number(form.get(name)) : none);
+    const scope = { read_only: form.get("readOnly") ? true : none };
+    for (const name of LISTS) scope[name] = list(form.get(name)).length > 0 ? list(form.get(name)) : none;
+    return { label: form.get("label"), expires: form.get("expires") || none, rate: number("rate"), burst: number("burst"), scope };
 }
 
-const Enable = {
-    view({ attrs: { serial, onclose, onmade } }) {
+// A new key's form, or with `is` that of one that is there.
+const Form = {
+    view({ attrs: { title, word, is, onclose, onsettings } }) {
         const submit = e => {
             e.preventDefault();
-            const settings = settingsOf(new FormData(e.target));
-            act(async () => onmade(await post(of(serial, "/keys"), settings)));
+            const settings = settingsOf(new FormData(e.target), is ? null : undefined);
+            act(() => onsettings(settings));
         };
-        return m(Dialog, { title: T.keys.enable, onclose }, m("form", { onsubmit: submit }, [
-            m(Field, { label: T.keys.label, help: T.keys.labelHelp, input: { name: "label", maxlength: 128, autofocus: true } }),
+        const { label, rate, burst, expires_at: expires, scope } = { ...is, scope: (is && is.scope) || {} };
+        return m(Dialog, { title, onclose }, m("form", { onsubmit: submit }, [
+            m(Field, { label: T.keys.label, help: T.keys.labelHelp, input: { name: "label", maxlength: 128, autofocus: true, defaultValue: label || "" } }),
             m(".pair", [
-                m(Field, { label: T.keys.rate, help: T.keys.rateHelp, input: { name: "rate", type: "number", min: 1, max: 1000000 } }),
-                m(Field, { label: T.keys.burst, input: { name: "burst", type: "number", min: 1, max: 1000000 } })]),
-            m(Field, { label: T.keys.expires, help: T.keys.expiresHelp, input: { name: "expires" } }),
-            m("label.check", m("input[type=checkbox][name=readOnly]"), " ", T.keys.readOnly),
-            m("details", [m("summary", T.keys.limits), LISTS.map(name => m(Field, { key: name, label: T.keys[name], help: T.keys.listHelp, input: { name, spellcheck: false } }))]),
-            m("footer", [button(T.cancel, onclose), m("button.primary", T.keys.enable)]),
+                m(Field, { label: T.keys.rate, help: T.keys.rateHelp, input: { name: "rate", type: "number", min: 1, max: 1000000, defaultValue: rate || "" } }),
+                m(Field, { label: T.keys.burst, help: T.keys.burstHelp, input: { name: "burst", type: "number", min: 1, max: 1000000, defaultValue: burst || "" } })]),
+            m(Field, { label: T.keys.expires, help: T.keys.expiresHelp, input: { name: "expires", defaultValue: expires || "" } }),
+            m("label.check", m("input[type=checkbox][name=readOnly]", { defaultChecked: scope.read_only === true }), " ", T.keys.readOnly),
+            m("details", { open: LISTS.some(name => scope[name]) }, [m("summary", T.keys.limits), LISTS.map(name =>
+                m(Field, { key: name, label: T.keys[name], help: T.keys.listHelp, input: { name, spellcheck: false, defaultValue: (scope[name] || []).join(", ") } }))]),
+            m("footer", [button(T.cancel, onclose), m("button.primary", word)]),
         ]));
     },
 };
@@ -75,7 +74,7 @@ const Rotate = {
             act(async () => onmade(await post(`/keys/${id}/rotate`, { overlap_s: Math.round(hours * 3600) })));
         };
         return m(Dialog, { title: `${T.keys.rotate} ${id}`, onclose }, m("form", { onsubmit: submit }, [
-            m(Field, { label: T.keys.overlap, input: { name: "hours", type: "number", min: 0, max: 8760, step: "any", value: 24 } }),
+            m(Field, { label: T.keys.overlap, input: { name: "hours", type: "number", min: 0, max: 8760, step: "any", defaultValue: 24 } }),
             m("footer", [button(T.cancel, onclose), m("button.primary", T.keys.rotate)]),
         ]));
     },
@@ -83,7 +82,7 @@ const Rotate = {
 
 function mayText(key) {
     if (!key.scope) return T.keys.everything;
-    return Object.entries(key.scope).map(([name, value]) =>
+    return Object.entries(key.scope).filter(([, value]) => value).map(([name, value]) =>
         m("span.scope", { key: name }, name === "read_only" ? T.keys.readOnly : `${T.keys[name]}: ${value.join(", ")}`));
 }
 export const KINDS = { active: "good", rotated: "warn", expired: "off", revoked: "off" };
@@ -104,6 +103,7 @@ export const Keys = {
             { title: T.keys.used, cell: k => k.last_used_at ? time(k.last_used_at) : T.keys.never },
             { title: T.keys.expires, cell: k => k.expires_at ? time(k.expires_at) : T.keys.never },
             { title: T.keys.actions, cell: k => k.state === "active" ? m(".actions", [
+                button(T.keys.change, () => { this.dialog = { change: k }; }, { class: "small", "aria-label": `${T.keys.change} ${k.id}` }),
                 button(T.keys.rotate, () => { this.dialog = { rotate: k.id }; }, { class: "small", "aria-label": `${T.keys.rotate} ${k.id}` }),
                 button(T.keys.revoke, () => confirm(T.keys.revokeSure(k.id)) && act(async () => { await post(`/keys/${k.id}/revoke`); await this.reload(); }), { class: "small danger", "aria-label": `${T.keys.revoke} ${k.id}` }),
             ]) : null },
@@ -114,7 +114,14 @@ export const Keys = {
         const onmade = made => { known.set(serial, made.key); this.dialog = { made }; act(this.reload); };
         if (!this.dialog) return null;
         if (this.dialog.made) return m(Made, { made: this.dialog.made, onclose });
-        return this.dialog.rotate ? m(Rotate, { id: this.dialog.rotate, onclose, onmade }) : m(Enable, { serial, onclose, onmade });
+        if (this.dialog.rotate) return m(Rotate, { id: this.dialog.rotate, onclose, onmade });
+        const is = this.dialog.change;
+        return is ? m(Form, { title: `${T.keys.change} ${is.id}`, word: T.keys.save, is, onclose, onsettings: async settings => {
+            await post(`/keys/${is.id}`, settings);
+            onclose();
+            say(T.keys.saved);
+            await this.reload();
+        } }) : m(Form, { title: T.keys.enable, word: T.keys.enable, onclose, onsettings: async settings => onmade(await post(of(serial, "/keys"), settings)) });
     },
     view({ attrs: { serial } }) {
         return m("section.panel", [

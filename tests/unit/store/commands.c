@@ -137,6 +137,44 @@ static void key_commands_keep_the_contract(void **state)
     shell_close(&f);
 }
 
+static void keys_are_changed_in_place(void **state)
+{
+    struct shell f;
+    (void)state;
+    shell_init(&f);
+    shell_must(&f, "server add TNX-1");
+    shell_must(&f, "key enable TNX-1 --label old --read-only --cidrs 10.0.0.0/8 --json");
+    json_t *made = shell_json(&f);
+    shell_must(&f, "key change k_1 --label new --rate 4 --expires 30d --guids a,b --json");
+    json_t *key = shell_json(&f);
+    assert_string_equal(shell_member(key, "label"), "new");
+    assert_int_equal(json_integer_value(json_object_get(key, "burst")), 8);
+    assert_false(json_is_null(json_object_get(key, "expires_at")));
+    const json_t *scope = json_object_get(key, "scope");
+    assert_true(json_is_true(json_object_get(scope, "read_only")));
+    assert_int_equal(json_array_size(json_object_get(scope, "guids")), 2);
+    assert_null(strstr(f.out, shell_member(made, "key")));
+    json_decref(key);
+    shell_must(&f, "key change k_1 --rate 0 --expires never --everything --groups 1/2/*");
+    assert_string_equal(f.out, "Key k_1 was changed.\n");
+    shell_must(&f, "key list --json");
+    json_t *list = shell_json(&f);
+    key = json_array_get(list, 0);
+    assert_true(json_is_null(json_object_get(key, "rate")));
+    assert_true(json_is_null(json_object_get(key, "expires_at")));
+    assert_int_equal(json_object_size(json_object_get(key, "scope")), 1);
+    json_decref(list);
+    json_decref(made);
+    shell_must_fail(&f, "key change", 2, "which ID");
+    shell_must_fail(&f, "key change k_1", 2, "nothing is to be changed");
+    shell_must_fail(&f, "key change k_1 --overlap 1h", 2, "takes no --overlap");
+    shell_must_fail(&f, "key change k_1 --expires soon", 2, "or never");
+    shell_must_fail(&f, "key change k_1 --burst 5", 2, "a burst needs a rate");
+    shell_must_fail(&f, "key change k_9 --label x", 1, "there is no key k_9");
+    shell_must_fail(&f, "key enable TNX-1 --everything", 2, "takes no --everything");
+    shell_close(&f);
+}
+
 static void bad_key_options_are_told(void **state)
 {
     struct shell f;
@@ -301,6 +339,7 @@ int main(void)
         cmocka_unit_test(server_add_writes_a_folder),
         cmocka_unit_test(servers_are_listed_shown_changed_and_removed),
         cmocka_unit_test(key_commands_keep_the_contract),
+        cmocka_unit_test(keys_are_changed_in_place),
         cmocka_unit_test(bad_key_options_are_told),
         cmocka_unit_test(audit_tells_who_did_what),
         cmocka_unit_test(backup_makes_a_new_file_only),

@@ -239,6 +239,175 @@ static void only_active_keys_can_be_rotated(void **state)
     scratch_close(&s);
 }
 
+static int change(struct scratch *s, int64_t id, const struct key_change *change)
+{
+    return keys_change(s->db, id, change, &ALICE, &s->e);
+}
+
+/* Of the audit's newest row. */
+static int64_t last_row_says(struct scratch *s, const char *condition)
+{
+    char sql[1024];
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT count(*) FROM audit WHERE id = (SELECT max(id) FROM audit) AND %s",
+                   condition);
+    return scratch_number(s->path, sql);
+}
+
+static void a_change_leaves_what_is_not_given(void **state)
+{
+    struct scratch s;
+    const struct key_settings settings = {
+        .label = "alice",
+        .rate = {5, 9},
+        .scope = span_of("{\"read_only\":true,\"cidrs\":[\"10.0.0.0/8\"]}"),
+        .expires_at_s = SCRATCH_NOW + 100};
+    struct key_made made;
+    (void)state;
+
+    scratch_open(&s);
+    scratch_add_server(&s, "TNX-1");
+    assert_int_equal(keys_enable(s.db, "TNX-1", &settings, &ALICE, &made, &s.e), 0);
+    int64_t n = scratch_number(s.path, "SELECT max(seq) FROM changes");
+    assert_int_equal(change(&s, made.id, &(struct key_change){.label = "bob"}), 0);
+    assert_int_equal(last_row_says(&s, "what = 'key.change' AND object = 'k_1 of TNX-1' AND"
+                                       " detail = 'label \"alice\" to \"bob\"'"),
+                     1);
+    struct found f = find(&s, made.id, SCRATCH_NOW);
+    assert_string_equal(f.key.label, "bob");
+    assert_int_equal(f.key.rate.burst, 9);
+    assert_int_equal(f.key.expires_at_s, SCRATCH_NOW + 100);
+    assert_string_equal(f.scope, "{\"cidrs\":[\"10.0.0.0/8\"],\"read_only\":true}");
+
+    assert_int_equal(change(&s, made.id, &(struct key_change){.sets_rate = true, .rate = {7, 0}}),
+                     0);
+    assert_int_equal(last_row_says(&s, "detail = 'rate 5/9 to 7/14'"), 1);
+    assert_int_equal(change(&s, made.id, &(struct key_change){.sets_burst = true, .rate = {0, 3}}),
+                     0);
+    f = find(&s, made.id, SCRATCH_NOW);
+    assert_int_equal(f.key.rate.per_s, 7);
+    assert_int_equal(f.key.rate.burst, 3);
+    assert_int_equal(change(&s, made.id, &(struct key_change){.sets_rate = true}), 0);
+    f = find(&s, made.id, SCRATCH_NOW);
+    assert_int_equal(f.key.rate.per_s, 0);
+    assert_int_equal(f.key.rate.burst, 0);
+    assert_int_equal(last_row_says(&s, "detail = 'rate 7/3 to default'"), 1);
+
+    assert_int_equal(change(&s, made.id, &(struct key_change){.sets_expiry = true}), 0);
+    assert_int_equal(find(&s, made.id, SCRATCH_NOW).key.expires_at_s, 0);
+    assert_int_equal(last_row_says(&s, "detail = 'expires 2027-01-15T08:01:40Z to never'"), 1);
+    assert_true(scratch_number(s.path, "SELECT max(seq) FROM changes") > n);
+    assert_int_equal(scratch_number(s.path, "SELECT count(*) FROM audit WHERE what = 'key.change'"),
+                     5);
+    scratch_close(&s);
+}
+
+static void a_scope_is_changed_member_by_member(void **state)
+{
+    struct scratch s;
+    const struct key_settings settings = {
+        .scope = span_of("{\"read_only\":true,\"cidrs\":[\"10.0.0.0/8\"]}")};
+    struct key_made made;
+    (void)state;
+
+    scratch_open(&s);
+    scratch_add_server(&s, "TNX-1");
+    assert_int_equal(keys_enable(s.db, "TNX-1", &settings, &ALICE, &made, &s.e), 0);
+    struct key_change patch = {
+        .scope = span_of("{\"cidrs\":[\"192.0.2.0/24\"],\"controllers\":[\"power\"]}")};
+    assert_int_equal(change(&s, made.id, &patch), 0);
+    assert_string_equal(
+        find(&s, made.id, SCRATCH_NOW).scope,
+        "{\"cidrs\":[\"192.0.2.0/24\"],\"controllers\":[\"power\"],\"read_only\":true}");
+    assert_int_equal(last_row_says(&s, "detail = 'controllers none to [\"power\"], cidrs"
+                                       " [\"10.0.0.0/8\"] to [\"192.0.2.0/24\"]'"),
+                     1);
+    patch.scope = span_of("{\"cidrs\":null,\"read_only\":false}");
+    assert_int_equal(change(&s, made.id, &patch), 0);
+    assert_string_equal(find(&s, made.id, SCRATCH_NOW).scope, "{\"controllers\":[\"power\"]}");
+    patch = (struct key_change){.clears_scope = true, .scope = span_of("{\"read_only\":true}")};
+    assert_int_equal(change(&s, made.id, &patch), 0);
+    assert_string_equal(find(&s, made.id, SCRATCH_NOW).scope, "{\"read_only\":true}");
+    patch = (struct key_change){.clears_scope = true};
+    assert_int_equal(change(&s, made.id, &patch), 0);
+    assert_string_equal(find(&s, made.id, SCRATCH_NOW).scope, "");
+    assert_int_equal(last_row_says(&s, "detail = 'read_only true to none'"), 1);
+    assert_int_equal(change(&s, made.id, &patch), 0);
+    assert_int_equal(last_row_says(&s, "detail LIKE 'nothing%'"), 1);
+    scratch_close(&s);
+}
+
+static void a_long_list_is_cut_in_the_audit_only(void **state)
+{
+    struct scratch s;
+    char scope[2048] = "{\"guids\":[\"first\"";
+    struct key_change patch = {.label = NULL};
+    (void)state;
+
+    for (int i = 0; i < 60; i++) {
+        (void)snprintf(scope + strlen(scope), sizeof(scope) - strlen(scope), ",\"guid-%04d\"", i);
+    }
+    (void)snprintf(scope + strlen(scope), sizeof(scope) - strlen(scope), "]}");
+    scratch_open(&s);
+    scratch_add_server(&s, "TNX-1");
+    int64_t id = scratch_add_key(&s, "TNX-1", NULL);
+    patch.scope = span_of(scope);
+    assert_int_equal(change(&s, id, &patch), 0);
+    assert_int_equal(scratch_number(s.path, "SELECT length(scope) FROM keys"), strlen(scope));
+    assert_int_equal(last_row_says(&s, "detail LIKE 'guids none to [\"first\",%... (61 in all)'"
+                                       " AND length(detail) < 200"),
+                     1);
+    scratch_close(&s);
+}
+
+static void refused_changes_change_nothing(void **state)
+{
+    struct scratch s;
+    char label[DIRECTORY_LABEL_BYTES + 1];
+    const struct {
+        int64_t id;
+        struct key_change change;
+        int rc;
+    } cases[] = {
+        {1, {.label = NULL}, ERROR_CONFIG},
+        {99, {.label = "x"}, ERROR_NOT_FOUND},
+        {1, {.label = label}, ERROR_CONFIG},
+        {1, {.label = "line\nbreak"}, ERROR_CONFIG},
+        {1, {.sets_burst = true, .rate = {0, 5}}, ERROR_CONFIG},
+        {1, {.sets_expiry = true, .expires_at_s = SCRATCH_NOW}, ERROR_CONFIG},
+        {1, {.scope = span_of("[]")}, ERROR_CONFIG},
+        {1, {.scope = span_of("{\"readonly\":true}")}, ERROR_CONFIG},
+        {1, {.scope = span_of("{\"read_only\":1}")}, ERROR_CONFIG},
+        {1, {.scope = span_of("{\"guids\":[]}")}, ERROR_CONFIG},
+        {1, {.clears_scope = true, .scope = span_of("{\"cidrs\":[\"x\"]}")}, ERROR_CONFIG},
+        {2, {.label = "revoked"}, ERROR_STATE},
+        {3, {.label = "rotated"}, ERROR_STATE},
+    };
+    struct key_made made;
+    (void)state;
+
+    memset(label, 'l', sizeof(label));
+    label[sizeof(label) - 1] = '\0';
+    scratch_open(&s);
+    scratch_add_server(&s, "TNX-1");
+    const struct key_settings settings = {.scope = span_of("{\"read_only\":true}")};
+    assert_int_equal(keys_enable(s.db, "TNX-1", &settings, &ALICE, &made, &s.e), 0);
+    assert_int_equal(keys_revoke(s.db, scratch_add_key(&s, "TNX-1", NULL), NULL, &ALICE, &s.e), 0);
+    assert_int_equal(
+        keys_rotate(s.db, scratch_add_key(&s, "TNX-1", NULL), 3600, &ALICE, &made, &s.e), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(change(&s, cases[i].id, &cases[i].change), cases[i].rc);
+        assert_int_equal(scratch_number(s.path, "SELECT count(*) FROM audit WHERE refused = 1 AND"
+                                                " what = 'key.change'"),
+                         i + 1);
+    }
+    struct found f = find(&s, 1, SCRATCH_NOW);
+    assert_string_equal(f.key.label, "");
+    assert_string_equal(f.scope, "{\"read_only\":true}");
+    assert_int_equal(find(&s, 2, SCRATCH_NOW).key.state, KEY_REVOKED);
+    scratch_close(&s);
+}
+
 static void revoking_is_for_good_and_can_be_repeated(void **state)
 {
     struct scratch s;
@@ -304,6 +473,10 @@ int main(void)
         cmocka_unit_test(rotation_never_prolongs_a_life),
         cmocka_unit_test(overlap_of_nothing_ends_the_old_key_at_once),
         cmocka_unit_test(only_active_keys_can_be_rotated),
+        cmocka_unit_test(a_change_leaves_what_is_not_given),
+        cmocka_unit_test(a_scope_is_changed_member_by_member),
+        cmocka_unit_test(a_long_list_is_cut_in_the_audit_only),
+        cmocka_unit_test(refused_changes_change_nothing),
         cmocka_unit_test(revoking_is_for_good_and_can_be_repeated),
         cmocka_unit_test(listing_can_be_of_one_server),
         cmocka_unit_test(last_use_only_moves_forward_and_is_no_change),
