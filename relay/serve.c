@@ -368,10 +368,25 @@ static void close_loop(struct serve *s)
     }
 }
 
+static void on_last_seen(void *user, const char *serial, const struct history_row *row)
+{
+    const struct relay *relay = user;
+    board_recall(relay->board, serial, row);
+}
+
+/* So that what it was up to a kill is not taken for an end. */
+static void note_start(struct relay *relay)
+{
+    const struct history_row row = {
+        .at_ms = (int64_t)(clock_wall_us() / 1000), .leg = HISTORY_RELAY, .up = true};
+    store_note(relay->store, &row);
+}
+
 static int open_relay(struct serve *s, struct error_text *e)
 {
     struct relay *relay = &s->relay;
-    struct store_events events = {on_server_changed, relay};
+    const struct store_events events = {
+        .on_server = on_server_changed, .on_last = on_last_seen, .user = relay};
     struct credential csrf;
     relay->settings = settings_of(&s->config);
     relay->config_path = s->config_path;
@@ -393,6 +408,8 @@ static int open_relay(struct serve *s, struct error_text *e)
     }
     int err = store_open(s->config.database, &events, &relay->store, e);
     if (err == 0) {
+        board_set_store(relay->board, relay->store);
+        note_start(relay);
         err = store_set_public_url(relay->store, s->config.public_url);
     }
     return err;

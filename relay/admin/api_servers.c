@@ -8,6 +8,7 @@
 #include "relay/admin/kit.h"
 #include "relay/store/describe.h"
 #include "relay/store/devices.h"
+#include "relay/store/history.h"
 #include "relay/store/servers.h"
 #include "relay/worker.h"
 
@@ -217,18 +218,32 @@ static void remove_server(struct api_call *c, struct database *db)
     api_answer(c, 200, json_pack("{s:s, s:s}", "serial", c->object, "state", "removed"));
 }
 
-/* Ups and downs since this process began. */
+static void collect_row(void *user, const struct history_row *row)
+{
+    static const char *const LEGS[] = {"tunnel", "server", "relay"};
+    size_t leg = (size_t)row->leg < sizeof(LEGS) / sizeof(LEGS[0]) ? (size_t)row->leg : 0;
+
+    /* One less when out of memory. */
+    (void)json_array_append_new(user, json_pack("{s:I, s:s, s:b, s:s, s:I}", "at",
+                                                (json_int_t)(row->at_ms / 1000), "leg", LEGS[leg],
+                                                "up", row->up ? 1 : 0, "reason", row->reason,
+                                                "left_out", (json_int_t)row->n_left_out));
+}
+
 static void show_history(struct api_call *c, struct database *db)
 {
     struct error_text e = {""};
+    json_t *list = json_array();
     int64_t id = 0;
     int rc = servers_find_id(db, c->object, &id, &e);
 
+    rc = rc == 0 ? history_list(db, id, collect_row, list, &e) : rc;
     if (rc != 0) {
+        json_decref(list);
         api_fail(c, rc, &e);
         return;
     }
-    api_answer(c, 200, board_describe_events(c->worker->relay->board, span_of(c->object)));
+    api_answer(c, 200, list);
 }
 
 static void show_devices(struct api_call *c, struct database *db)

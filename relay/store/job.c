@@ -2,6 +2,7 @@
 /* The queue of the store thread. */
 #include "relay/store/job.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -21,6 +22,18 @@ struct job *job_new(enum job_kind kind, size_t len)
 void job_free(struct job *job)
 {
     free(job);
+}
+
+struct audit_row *job_audit_row(struct job *job)
+{
+    assert(job->kind == JOB_AUDIT && job->len == sizeof(struct audit_row));
+    return (struct audit_row *)(void *)job->body;
+}
+
+struct history_row *job_history_row(struct job *job)
+{
+    assert(job->kind == JOB_HISTORY && job->len == sizeof(struct history_row));
+    return (struct history_row *)(void *)job->body;
 }
 
 int job_queue_init(struct job_queue *q, size_t max_jobs)
@@ -57,10 +70,11 @@ void job_queue_close(struct job_queue *q)
 
 int job_queue_push(struct job_queue *q, struct job *job)
 {
+    size_t max_jobs = job->kind == JOB_HISTORY ? q->max_jobs / 2 : q->max_jobs;
     int rc = 0;
 
     (void)pthread_mutex_lock(&q->lock);
-    if (q->n_jobs < q->max_jobs && !q->stopping) {
+    if (q->n_jobs < max_jobs && !q->stopping) {
         list_push(&q->jobs, &job->node);
         q->n_jobs++;
         if (q->n_jobs == 1) {

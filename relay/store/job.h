@@ -11,26 +11,31 @@
 #include "proto/base/list.h"
 #include "proto/base/span.h"
 #include "relay/store/audit.h"
+#include "relay/store/history.h"
 
 enum job_kind {
-    JOB_AUDIT, /* write a row */
-    JOB_CALL,  /* answer an agent's control call */
-    JOB_RUN    /* an operation of the pages */
+    JOB_AUDIT,   /* write a row */
+    JOB_HISTORY, /* likewise */
+    JOB_CALL,    /* answer an agent's control call */
+    JOB_RUN      /* an operation of the pages */
 };
 
 struct job {
     struct list node;
     enum job_kind kind;
-    struct audit_row row; /* JOB_AUDIT */
-    int64_t server_id;    /* JOB_CALL, and all that follow */
+    int64_t server_id; /* JOB_CALL, with what follows */
     uint16_t op;
     void (*done)(void *user, uint16_t status, struct span body);
     void *user;
     void (*run)(void *user, struct database *db); /* JOB_RUN, with `user` */
     void (*ran)(void *user);
     size_t len;
-    char body[];
+    _Alignas(int64_t) char body[]; /* JOB_CALL's; else the row */
 };
+
+/* The row of a JOB_AUDIT, of a JOB_HISTORY; made with its size as `len`. */
+struct audit_row *job_audit_row(struct job *job);
+struct history_row *job_history_row(struct job *job);
 
 /* Room for `len` bytes of body. NULL when out of memory. */
 struct job *job_new(enum job_kind kind, size_t len);
@@ -50,7 +55,8 @@ int job_queue_init(struct job_queue *q, size_t max_jobs);
 /* The queue is empty and nobody waits in it. */
 void job_queue_close(struct job_queue *q);
 
-/* Any thread: takes the job. ERROR_LIMIT: the queue is full or stopped, the job still the
+/* Any thread: takes the job. ERROR_LIMIT: the queue is full (for JOB_HISTORY half full: many
+ * buildings that come back at once keep no one from the audit) or stopped, the job still the
  * caller's. */
 int job_queue_push(struct job_queue *q, struct job *job);
 

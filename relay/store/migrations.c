@@ -98,6 +98,18 @@ static const char *const STEPS[] = {
     "  document TEXT NOT NULL,"
     "  changed_at INTEGER NOT NULL"
     ") STRICT;",
+    /* When which leg of a building came and went. */
+    "CREATE TABLE history ("
+    "  id INTEGER PRIMARY KEY,"
+    "  server_id INTEGER REFERENCES servers (id) ON DELETE CASCADE," /* NULL = the relay itself */
+    "  at INTEGER NOT NULL,"                                         /* milliseconds since 1970 */
+    "  leg INTEGER NOT NULL,"                                        /* enum history_leg */
+    "  up INTEGER NOT NULL,"
+    "  n_left_out INTEGER NOT NULL DEFAULT 0,"
+    "  reason TEXT NOT NULL DEFAULT ''"
+    ") STRICT;"
+    "CREATE INDEX history_by_server ON history (server_id, id);"
+    "CREATE INDEX history_by_time ON history (at);",
 };
 
 const char *migrations_step(size_t i)

@@ -35,7 +35,7 @@
 #define USES_AT_END 20000
 #define END_MS      1000
 
-/* Old audit rows are looked for this often, and so many dropped at a time. */
+/* Old rows are looked for this often, and so many dropped at a time. */
 #define PRUNE_MS       60000
 #define PRUNE_ROWS_MAX 1000
 
@@ -95,7 +95,18 @@ static void log_row(const struct audit_row *row)
               log_bool("refused", row->refused), log_text("detail", row->detail));
 }
 
-/* Writes all audit rows among the jobs, in one transaction. */
+static int add_row(struct store *s, struct job *job, struct error_text *e)
+{
+    switch (job->kind) {
+    case JOB_AUDIT: return audit_add(s->db, job_audit_row(job), e);
+    case JOB_HISTORY: return history_add(s->db, job_history_row(job), e);
+    case JOB_CALL:
+    case JOB_RUN:
+    default: return 0;
+    }
+}
+
+/* Writes all rows among the jobs, in one transaction. */
 static int add_rows(struct store *s, struct list *jobs, struct error_text *e)
 {
     int rc = database_begin(s->db, e);
@@ -103,10 +114,7 @@ static int add_rows(struct store *s, struct list *jobs, struct error_text *e)
         return rc;
     }
     for (struct list *node = jobs->next; rc == 0 && node != jobs; node = node->next) {
-        const struct job *job = LIST_ITEM(node, struct job, node);
-        if (job->kind == JOB_AUDIT) {
-            rc = audit_add(s->db, &job->row, e);
-        }
+        rc = add_row(s, LIST_ITEM(node, struct job, node), e);
     }
     return database_end(s->db, rc, e);
 }
@@ -115,7 +123,7 @@ static bool has_rows(struct list *jobs)
 {
     for (struct list *node = jobs->next; node != jobs; node = node->next) {
         const struct job *job = LIST_ITEM(node, struct job, node);
-        if (job->kind == JOB_AUDIT) {
+        if (job->kind == JOB_AUDIT || job->kind == JOB_HISTORY) {
             return true;
         }
     }
@@ -162,7 +170,7 @@ static void do_jobs(struct store *s, struct list *jobs)
 
     if (has_rows(jobs)) {
         rc = add_rows(s, jobs, &e);
-        note_result(s, "audit", rc, &e);
+        note_result(s, "rows", rc, &e);
     }
     for (struct list *node = list_pop(jobs); node != NULL; node = list_pop(jobs)) {
         struct job *job = LIST_ITEM(node, struct job, node);
@@ -172,8 +180,8 @@ static void do_jobs(struct store *s, struct list *jobs)
             job->run(job->user, s->db);
             poll_changes(s, true); /* first live, then told */
             job->ran(job->user);
-        } else if (rc != 0) {
-            log_row(&job->row);
+        } else if (rc != 0 && job->kind == JOB_AUDIT) {
+            log_row(job_audit_row(job)); /* the tunnels' comings and goings are in the log anyway */
         }
         job_free(job);
     }
@@ -226,18 +234,23 @@ static void write_due_uses(struct store *s, uint64_t now_ms)
     }
 }
 
-static void prune_audit(struct store *s, uint64_t now_ms)
+static void prune(struct store *s, uint64_t now_ms)
 {
     struct error_text e = {""};
-    int64_t n = 0;
+    int64_t now_s = clock_wall_s();
+    int64_t n_audit = 0;
+    int64_t n_history = 0;
 
     if (now_ms < s->next_prune_ms) {
         return;
     }
     s->next_prune_ms = now_ms + PRUNE_MS;
-    int rc = audit_prune(s->db, clock_wall_s() - AUDIT_KEEP_S, PRUNE_ROWS_MAX, &n, &e);
-    if (rc != 0 || n > 0) {
-        note_result(s, "audit", rc, &e);
+    int rc = audit_prune(s->db, now_s - AUDIT_KEEP_S, PRUNE_ROWS_MAX, &n_audit, &e);
+    if (rc == 0) {
+        rc = history_prune(s->db, now_s - HISTORY_KEEP_S, PRUNE_ROWS_MAX, &n_history, &e);
+    }
+    if (rc != 0 || n_audit > 0 || n_history > 0) {
+        note_result(s, "old rows", rc, &e);
     }
 }
 
@@ -249,7 +262,7 @@ static void do_duties(struct store *s)
         s->next_poll_ms = now_ms + STORE_POLL_MS;
         poll_changes(s, false);
         write_due_uses(s, now_ms);
-        prune_audit(s, now_ms);
+        prune(s, now_ms);
     }
     directory_reclaim(s->directory);
 }
@@ -308,6 +321,9 @@ static int fill(struct store *s, struct error_text *e)
     s->events.on_server = NULL;
     int rc = refresh_load(&s->refresh, clock_wall_s(), e);
     s->events = events;
+    if (rc == 0 && events.on_last != NULL) {
+        rc = history_visit_last(s->db, events.on_last, events.user, e);
+    }
     return rc;
 }
 
@@ -423,7 +439,7 @@ static int push(struct store *s, struct job *job)
 void store_audit(struct store *s, const char *who, const char *what, const char *detail)
 {
     struct audit_row row;
-    struct job *job = job_new(JOB_AUDIT, 0);
+    struct job *job = job_new(JOB_AUDIT, sizeof(row));
 
     audit_row_set(&row, clock_wall_s(), who, what, NULL, detail);
     if (job == NULL) {
@@ -431,10 +447,28 @@ void store_audit(struct store *s, const char *who, const char *what, const char 
         log_row(&row);
         return;
     }
-    job->row = row;
+    *job_audit_row(job) = row;
     if (push(s, job) != 0) {
         job_free(job);
         log_row(&row);
+    }
+}
+
+void store_note(struct store *s, const struct history_row *row)
+{
+    struct job *job = NULL;
+
+    if (database_is_read_only(s->db)) { /* known from the start, and said then */
+        return;
+    }
+    job = job_new(JOB_HISTORY, sizeof(*row));
+    if (job == NULL) {
+        (void)atomic_fetch_add(&s->n_dropped, 1);
+        return;
+    }
+    *job_history_row(job) = *row;
+    if (push(s, job) != 0) {
+        job_free(job);
     }
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store thread: the only one of the relay's threads that touches SQLite while it serves. It
  * notices changes made by other processes within STORE_POLL_MS, brings the directory up to date,
- * writes what the workers hand it (audit rows, last-used times), and runs the agents' control
- * calls. A database that becomes read-only, full or locked stops none of the serving: the
+ * writes what the workers hand it (audit rows, history, last-used times), and runs the agents'
+ * control calls. A database that becomes read-only, full or locked stops none of the serving: the
  * directory stays as it is, the failure is logged once and counted. */
 #ifndef RELAY_STORE_STORE_H
 #define RELAY_STORE_STORE_H
@@ -14,6 +14,7 @@
 #include "proto/base/span.h"
 #include "relay/store/database.h"
 #include "relay/store/directory.h"
+#include "relay/store/history.h"
 
 /* How often another process's changes are looked for (PRAGMA data_version). */
 #define STORE_POLL_MS 100
@@ -29,6 +30,9 @@ struct store;
 struct store_events {
     /* A server was added, changed, disabled or removed. */
     void (*on_server)(void *user, int64_t server_id);
+    /* While store_open runs, on its thread: how each building's tunnel was last seen. May be NULL.
+     */
+    void (*on_last)(void *user, const char *serial, const struct history_row *row);
     void *user;
 };
 
@@ -52,6 +56,10 @@ int store_set_public_url(struct store *s, const char *url);
 
 /* Writes an audit row, later. `who` is "agent:SERIAL", "operator", "relay"; no secret in any. */
 void store_audit(struct store *s, const char *who, const char *what, const char *detail);
+
+/* Writes a row of the connection history, later (copies). One that finds the queue half full is
+ * dropped and counted; on a read-only disk nothing is kept. */
+void store_note(struct store *s, const struct history_row *row);
 
 /* An agent's control call, answered from the store thread through `done` (exactly once). `op` and
  * bodies as in proto/PROTOCOL.md section "Control calls": enable, list, revoke keys of the

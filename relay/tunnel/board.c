@@ -6,22 +6,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "proto/base/bucket.h"
 #include "proto/base/clock.h"
 #include "proto/base/map.h"
 #include "relay/store/directory.h"
 
 #define TEXT_BYTES 64 /* of an address, of an agent's software */
-/* Of a reason in the history, cut: there are many. */
-#define EVENT_REASON_BYTES 30
-
-/* Of the tunnel, or of the leg behind it. */
-struct event {
-    int64_t at_s;
-    bool is_leg;
-    bool up;
-    char reason[EVENT_REASON_BYTES];
-};
-
 struct entry {
     int64_t server;
     uint64_t tunnel; /* number; 0 = down */
@@ -37,13 +27,14 @@ struct entry {
     char software[TEXT_BYTES];
     char down_reason[BOARD_REASON_BYTES];
     char leg_reason[BOARD_REASON_BYTES];
-    uint32_t n_events; /* ever */
-    struct event events[BOARD_EVENTS_MAX];
+    struct bucket notes;
+    uint32_t n_left_out; /* since the last note */
 };
 
 struct board {
     pthread_mutex_t lock;
-    struct map entries; /* server → struct entry, owned */
+    struct store *store; /* borrowed */
+    struct map entries;  /* server → struct entry, owned */
 };
 
 struct board *board_new(void)
@@ -105,11 +96,46 @@ static struct entry *find_or_add(struct board *b, int64_t server)
     return e;
 }
 
-static void note_event(struct entry *e, int64_t at_s, bool is_leg, bool up, const char *reason)
+static void note(struct board *b, struct entry *e, enum history_leg leg, bool up,
+                 const char *reason)
 {
-    struct event *event = &e->events[e->n_events++ % BOARD_EVENTS_MAX];
-    *event = (struct event){.at_s = at_s, .is_leg = is_leg, .up = up};
-    set_text(event->reason, sizeof(event->reason), reason);
+    const struct bucket_rate rate = {BOARD_NOTES_PER_S, BOARD_NOTES_BURST};
+    struct history_row row = {
+        .server_id = e->server,
+        .at_ms = (int64_t)(clock_wall_us() / 1000),
+        .leg = leg,
+        .up = up,
+        .n_left_out = e->n_left_out,
+    };
+
+    if (b->store == NULL) {
+        return;
+    }
+    if (!bucket_take(&e->notes, rate, clock_now_us(), NULL)) {
+        e->n_left_out++;
+        return;
+    }
+    e->n_left_out = 0;
+    set_text(row.reason, sizeof(row.reason), reason);
+    store_note(b->store, &row);
+}
+
+void board_set_store(struct board *b, struct store *store)
+{
+    b->store = store;
+}
+
+void board_recall(struct board *b, const char *serial, const struct history_row *row)
+{
+    pthread_mutex_lock(&b->lock);
+    struct entry *e = find_or_add(b, row->server_id);
+    if (e != NULL && e->n_ups == 0) {
+        e->since_s = row->up ? clock_wall_s() : row->at_ms / 1000;
+        e->leg_since_s = e->since_s;
+        set_text(e->serial, sizeof(e->serial), serial);
+        set_text(e->down_reason, sizeof(e->down_reason), row->up ? "relay_restart" : row->reason);
+    }
+    pthread_mutex_unlock(&b->lock);
 }
 
 void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64_t tunnel,
@@ -128,7 +154,7 @@ void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64
         set_text(e->address, sizeof(e->address), address);
         set_text(e->software, sizeof(e->software), software);
         e->leg_reason[0] = '\0';
-        note_event(e, e->since_s, false, true, "");
+        note(b, e, HISTORY_TUNNEL, true, "");
     }
     pthread_mutex_unlock(&b->lock);
 }
@@ -143,7 +169,7 @@ void board_tunnel_down(struct board *b, int64_t server, uint64_t tunnel, const c
         e->leg = BOARD_LEG_UNKNOWN;
         e->leg_since_s = e->since_s;
         set_text(e->down_reason, sizeof(e->down_reason), reason);
-        note_event(e, e->since_s, false, false, reason);
+        note(b, e, HISTORY_TUNNEL, false, reason);
     }
     pthread_mutex_unlock(&b->lock);
 }
@@ -159,7 +185,7 @@ void board_probe(struct board *b, int64_t server, uint64_t tunnel, bool answered
         if (e->leg != leg) {
             e->leg = leg;
             e->leg_since_s = e->probed_s;
-            note_event(e, e->probed_s, true, answered, answered ? "" : reason);
+            note(b, e, HISTORY_SERVER, answered, answered ? "" : reason);
         }
         e->rtt_us = rtt_us;
         e->server_us = answered ? server_us : e->server_us;
@@ -261,26 +287,6 @@ json_t *board_describe_all(struct board *b)
     }
     pthread_mutex_unlock(&b->lock);
     return all;
-}
-
-json_t *board_describe_events(struct board *b, struct span serial)
-{
-    json_t *list = json_array();
-    pthread_mutex_lock(&b->lock);
-    const struct entry *e = find_serial(b, serial);
-    uint32_t kept = e == NULL ? 0 : e->n_events;
-    if (kept > BOARD_EVENTS_MAX) {
-        kept = BOARD_EVENTS_MAX;
-    }
-    for (uint32_t i = 1; i <= kept; i++) {
-        const struct event *event = &e->events[(e->n_events - i) % BOARD_EVENTS_MAX];
-        (void)json_array_append_new(list,
-                                    json_pack("{s:I, s:s, s:b, s:s}", "at", (json_int_t)event->at_s,
-                                              "leg", event->is_leg ? "server" : "tunnel", "up",
-                                              event->up ? 1 : 0, "reason", event->reason));
-    }
-    pthread_mutex_unlock(&b->lock);
-    return list;
 }
 
 char *board_format_json(struct board *b, json_t *relay)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is known of each building's connection, for people and monitors: both of its legs (relay to
  * agent, agent to server), since when, and why not. Shared by all workers under a lock, touched
- * when a tunnel comes or goes and when a probe ends, never per request. */
+ * when a tunnel comes or goes and when a probe ends, never per request. Comings and goings are
+ * handed to the store thread, which keeps them. */
 #ifndef RELAY_TUNNEL_BOARD_H
 #define RELAY_TUNNEL_BOARD_H
 
@@ -11,13 +12,16 @@
 #include <stdint.h>
 
 #include "proto/base/span.h"
+#include "relay/store/store.h"
 
 /* Buildings kept; those beyond are served, and not shown. */
 #define BOARD_SERVERS_MAX 100000
 /* Text of a reason, with NUL. */
 #define BOARD_REASON_BYTES 48
-/* Ups and downs kept per building, the newest. */
-#define BOARD_EVENTS_MAX 16
+/* Comings and goings of one building that are kept: per second, and at once. An agent that connects
+ * again and again must not fill the store thread's day; how many were left out is kept. */
+#define BOARD_NOTES_PER_S 1
+#define BOARD_NOTES_BURST 30
 
 struct board;
 
@@ -30,6 +34,14 @@ enum board_leg {
 /* NULL when out of memory. */
 struct board *board_new(void);
 void board_free(struct board *b);
+
+/* Where comings and goings are noted from now on (borrows); before, and with NULL, nowhere. Called
+ * while there is one thread. */
+void board_set_store(struct board *b, struct store *store);
+
+/* What the building's last row of the history says, before its first tunnel comes. One that was up
+ * then is down since now: the relay was restarted. */
+void board_recall(struct board *b, const char *serial, const struct history_row *row);
 
 /* A tunnel is up. Texts are copied. A newer tunnel takes the place of an older one. */
 void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64_t tunnel,
@@ -60,10 +72,6 @@ json_t *board_describe(struct board *b, struct span serial);
 
 /* All of them, by serial: owned. NULL when out of memory. */
 json_t *board_describe_all(struct board *b);
-
-/* The building's latest ups and downs since this process began, newest first: an array of
- * {"at", "up", "reason"}; owned. NULL when out of memory. */
-json_t *board_describe_events(struct board *b, struct span serial);
 
 /* One JSON text of all buildings, owned by the caller (free); NULL when out of memory. Times are
  * seconds since 1970. `relay` (takes; NULL = out of memory) stands beside them: the leg from the

@@ -15,6 +15,7 @@ import time
 import pytest
 
 import harness
+from admin_api import admin_of
 from harness import HOST, SERIAL, binary, run
 
 STATUS = "system/serverStatus"
@@ -57,6 +58,40 @@ def restart(building, **conf):
 
 def works(building, key):
     return building.get(building.path(STATUS, key)).status == 200
+
+
+# --- the connection history ---------------------------------------------------------------------
+
+
+def test_the_connection_history_outlives_a_restart_and_a_kill(start_building):
+    admin = {"admin": {"listen": f"{HOST}:0"}}
+    building = start_building(auth="none", relay={**admin, "timeouts": {"probe": 1}})
+
+    def history():
+        return [(e["leg"], e["up"]) for e in admin_of(building.relay).get(f"/servers/{SERIAL}/history")]
+
+    first = [("server", True), ("tunnel", True)]
+    wait_until(lambda: history() == first, "written")
+    building.relay.process.stop()
+    restart(building, **admin)
+    wait_until(lambda: ("tunnel", True) in history()[:2], "back")
+    assert history()[-4:] == [("relay", True), ("tunnel", False), *first]
+    down = admin_of(building.relay).get(f"/servers/{SERIAL}/history")[-3]
+    assert down["reason"] == "shutdown"
+    kept = len(history())
+    building.agent.process.stop()
+    wait_until(lambda: history()[0] == ("tunnel", False), "written")
+    last = admin_of(building.relay).get(f"/servers/{SERIAL}")["tunnel"]
+    building.relay.process.kill()
+    building.relay.configure(admin)
+    building.relay.start()
+    assert history()[0] == ("relay", True) and history()[-4:] == [("relay", True), ("tunnel", False), *first]
+    assert len(history()) >= kept + 2
+    # Since when it is away is known without having seen it go.
+    now = admin_of(building.relay).get(f"/servers/{SERIAL}")["tunnel"]
+    assert (now["tunnel_since"], now["tunnel_reason"]) == (last["tunnel_since"], last["tunnel_reason"])
+    assert not now["tunnel_up"] and now["connections"] == 0
+    assert_sound(building.relay.folder / "relay.db")
 
 
 # --- kill -9 ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 tnx_unit(relay/activity relay_serve)
 tnx_unit(relay/answer relay_serve)
 tnx_unit(relay/answer_head relay_serve)
+tnx_unit(relay/board relay_serve)
 tnx_unit(relay/exchange_table relay_serve)
 tnx_unit(relay/forwarded relay_serve)
 tnx_unit(relay/link relay_serve)

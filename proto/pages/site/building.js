@@ -14,6 +14,7 @@ const LATEST = 20; // requests shown
 
 function eventText(e) {
     if (e.leg === "server") return e.up ? T.building.answering : `${T.building.silent}${e.reason ? `, ${reason(e.reason)}` : ""}`;
+    if (e.leg === "relay") return T.building.relayBegan;
     return `${T.legs.tunnel}: ${e.up ? T.building.up : T.building.down}${e.reason ? `, ${reason(e.reason)}` : ""}`;
 }
 
@@ -31,14 +32,14 @@ const Connection = {
         return [
             m("section.panel", [legs(t), t ? m("dl.facts", [
                 m("dt", T.building.since), m("dd", `${time(t.tunnel_since)} (${since(t.tunnel_since)})`),
-                m("dt", T.building.agent), m("dd", t.agent), m("dt", T.building.address), m("dd", t.address),
+                m("dt", T.building.agent), m("dd", t.agent || T.none), m("dt", T.building.address), m("dd", t.address || T.none),
                 m("dt", T.building.connections), m("dd", t.connections)]) : m("p", T.fleet.never)]),
             m("section.panel", [m("h2", T.building.chart),
                 server.calls.some(n => n > 0) ? m(Curve, { calls: server.calls, label: T.building.chart }) : m("p.quiet", T.building.chartNone)]),
             m("section.panel", [m("h2", T.building.commands), this.latest.length === 0 ? m("p.quiet", T.building.commandsNone)
                 : table(T.building.commands, columns.filter(c => c.title !== T.requests.building), this.latest.slice(0, LATEST).map(r => ({ key: r.id + r.at, ...r })))]),
             m("section.panel", [m("h2", T.building.history), this.history.length === 0 ? m("p.quiet", T.building.historyNone)
-                : m("ol.history", this.history.map(e => m("li", { class: e.up ? "good" : "bad" }, [m("span.dot"), m("time", time(e.at)), m("span", eventText(e))])))]),
+                : m("ol.history", this.history.map(e => m("li", { class: e.leg === "relay" ? "" : e.up ? "good" : "bad" }, [m("span.dot"), m("time", time(e.at)), m("span", [eventText(e), e.left_out ? m("small", T.building.leftOut(e.left_out)) : null])])))]),
         ];
     },
 };

@@ -41,10 +41,10 @@ export const T = {
         once: "The token is shown only now." },
 
     building: { connection: "Connection", keys: "Keys", kit: "Integration Kit", settings: "Settings",
-        tabs: "Parts of this building", agent: "Agent", address: "From address", connections: "Times connected", since: "Since",
+        tabs: "Parts of this building", agent: "Agent", address: "From address", connections: "Times connected since the relay's start", since: "Since",
         chart: "Requests per minute, last hour", chartNone: "No request in the last hour.",
-        history: "Connection history", historyNone: "Nothing has happened since the relay started.",
-        commands: "Last requests", commandsNone: "No request yet.",
+        history: "Connection history", historyNone: "Nothing has happened yet.", relayBegan: "The relay started", leftOut: n => ` (${n} more before it, not kept)`,
+        commands: "Last requests since the relay's start", commandsNone: "No request yet.",
         up: "up", down: "down", answering: "Agent to server: answers", silent: "Agent to server: broken",
         gone: "There is no such building." },
 
@@ -96,7 +96,7 @@ const REASONS = {
     server_auth: "the server refuses the agent's credentials", server_timeout: "no answer in time",
     key_refused: "key refused", not_allowed: "not allowed for this key", rate_limited: "over a rate limit",
     client_gone: "the caller went away", tunnel_lost: "the connection broke", overloaded: "too much at once",
-    tunnel: "agent connected",
+    tunnel: "agent connected", relay_restart: "not back since the relay was restarted",
 };
 export const reason = word => (word ? REASONS[word] || word.replaceAll("_", " ") : "");
 

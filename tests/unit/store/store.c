@@ -51,7 +51,7 @@ static void init(struct fixture *f)
     f->server_id = server.id;
     atomic_init(&f->n_events, 0);
     atomic_init(&f->last_event, 0);
-    const struct store_events events = {on_server, f};
+    const struct store_events events = {.on_server = on_server, .user = f};
     if (store_open(s->path, &events, &f->store, &s->e) != 0) {
         fail_msg("%s", s->e.text);
     }
