@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+import axe as axe_core
 import harness
 
 # prctl(2): orphans become our children, so that the leak check sees them.
@@ -86,3 +87,9 @@ def building(tmp_path_factory):
         made.stop()
     finally:
         made.kill()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """axe-core's script. See axe.py."""
+    return axe_core.script()

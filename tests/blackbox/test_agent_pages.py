@@ -10,7 +10,8 @@ import pytest
 
 import harness
 from admin_api import PREFIX, Admin
-from browser import Browser
+from axe import assert_accessible
+from browser import DESKTOP, PHONE, Browser
 from harness import HOST, SERIAL
 
 LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
@@ -98,7 +99,29 @@ def test_only_loopback_is_allowed(tmp_path, building):
     assert "[pages] listen" in done.stderr and "no login" in done.stderr
 
 
-@pytest.mark.skipif(not os.path.exists("/usr/bin/chromium"), reason="chromium is not installed")
+needs_browser = pytest.mark.skipif(not os.path.exists("/usr/bin/chromium"), reason="chromium is not installed")
+
+
+@needs_browser
+@pytest.mark.parametrize("theme, size", [("light", DESKTOP), ("dark", PHONE), ("dark", DESKTOP), ("light", PHONE)])
+def test_axe_finds_no_serious_fault_in_the_building(building, site, axe, theme, size):
+    post(site, "/keys", {"label": "shown"})
+    with Browser() as browser:
+        browser.resize(size)
+        for path in ("site/kit", "site/keys", "site/connection"):
+            browser.open("about:blank")
+            browser.open(f"http://{HOST}:{site.address[1]}/#!/{path}")
+            browser.driver.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
+            if path == "site/kit":
+                browser.click("button.leaf", "Chandelier")
+            else:
+                browser.find("tbody tr, .history li")
+            browser.wait(lambda: "Loading" not in browser.text(), "end of loading")
+            assert_accessible(browser, axe, f"{path} at {size}, {theme}")
+            assert browser.driver.execute_script("return document.documentElement.scrollWidth") <= size[0], path
+
+
+@needs_browser
 def test_the_installer_s_browser(building, site):
     with Browser() as browser:
         browser.open(f"http://{HOST}:{site.address[1]}/")

@@ -5,14 +5,12 @@ that everybody can use them, and that they are small, quick and shut."""
 import json
 import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
 import harness
 from admin_api import admin_of
+from axe import assert_accessible
 from browser import DESKTOP, PHONE, Browser
 from harness import HOST, SERIAL
 
@@ -23,8 +21,6 @@ LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
 HOUSE = harness.ROOT / "tests" / "simulator" / "house.json"
 DOCUMENT = harness.ROOT / "docs" / "pages.md"
 KEY = re.compile(r"[A-Za-z0-9]{32}")
-# Where axe-core is: taken from the npm registry by the test itself, or put there beforehand.
-AXE = os.environ.get("TNX_AXE")
 WEIGHT_MAX = 200_000  # bytes on the wire, all files of the pages together
 # On a machine that does nothing else (TNX_QUIET=1); in between other tests only an order of magnitude.
 FIRST_DRAW_MAX_MS = 500 if os.environ.get("TNX_QUIET") else 5000
@@ -218,60 +214,86 @@ def test_devices_come_from_csv_as_documented(start_building, tmp_path):
         assert not browser.errors()
 
 
-def test_logging_in_with_the_keyboard_alone(tmp_path):
-    relay = harness.Relay(tmp_path / "relay", {"admin": {"listen": f"{HOST}:0", "login": "always"}})
+def test_devices_can_be_pasted(start_building):
+    admin = admin_of(start_building(relay={"admin": {"listen": f"{HOST}:0"}}).relay)
+    with Browser() as browser:
+        visit(browser, admin, f"building/{SERIAL}/kit")
+        browser.click("button", "Import devices")
+        browser.type("or paste it here", "room,class,guid,name\nHall,light,abc,Pasted lamp\n")
+        browser.click("dialog button.primary:enabled", "Import")
+        browser.find("button.leaf", "Pasted lamp")
+        assert not browser.errors()
+
+
+@pytest.fixture(scope="module")
+def login(tmp_path_factory):
+    """A relay that wants alice's password."""
+    folder = tmp_path_factory.mktemp("login")
+    relay = harness.Relay(folder, {"admin": {"listen": f"{HOST}:0", "login": "always"}})
     harness.run("thinknx-relay", "operator", "add", "alice", "--config", relay.conf, stdin="correct horse battery\n")
     relay.start()
-    try:
-        with Browser() as browser:
-            browser.open(page(admin_of(relay)))
-            browser.find("h1", "Log in")
-            browser.type("Name", "alice").send_keys("\tcorrect horse nonsense\n")
-            browser.find(".notice.bad", "wrong name or password")
-            browser.type("Password", "correct horse battery\n")
-            browser.read("No building yet")
-            browser.click("button", "Log out")
-            browser.find("h1", "Log in")
-    finally:
-        relay.process.stop()
+    yield admin_of(relay)
+    relay.process.stop()
+
+
+def test_logging_in_with_the_keyboard_alone(login):
+    with Browser() as browser:
+        browser.open(page(login))
+        browser.find("h1", "Log in")
+        browser.type("Name", "alice").send_keys("\tcorrect horse nonsense\n")
+        browser.find(".notice.bad", "wrong name or password")
+        browser.type("Password", "correct horse battery\n")
+        browser.read("No building yet")
+        browser.click("button", "Log out")
+        browser.find("h1", "Log in")
 
 
 PAGES = ("buildings", f"building/{SERIAL}", f"building/{SERIAL}/keys", f"building/{SERIAL}/kit",
          f"building/{SERIAL}/settings", "requests", "audit")
 
 
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory):
-    """axe-core's script: named by TNX_AXE, or fetched from the npm registry."""
-    if AXE:
-        return Path(AXE).read_text()
-    if shutil.which("npm") is None:
-        pytest.skip("no axe-core: set TNX_AXE, or install npm")
-    folder = tmp_path_factory.mktemp("axe")
-    done = subprocess.run(["npm", "pack", "--silent", "axe-core@4.10.2"], cwd=folder, capture_output=True,
-                          text=True, timeout=60, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"no axe-core from the npm registry: {done.stderr[-200:]}")
-    (archive,) = folder.glob("*.tgz")
-    shutil.unpack_archive(archive, folder)
-    return (folder / "package" / "axe.min.js").read_text()
+LOOKS = [("light", DESKTOP), ("dark", PHONE), ("dark", DESKTOP), ("light", PHONE)]
 
 
-@pytest.mark.parametrize("theme, size", [("light", DESKTOP), ("dark", PHONE)])
+def turn(browser, theme):
+    browser.driver.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
+
+
+@pytest.mark.parametrize("theme, size", LOOKS)
 def test_axe_finds_no_serious_fault(building, browser, admin, axe, theme, size):
     prepare(building, admin)
     for path in PAGES:
         visit(browser, admin, path, size)
-        browser.driver.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
+        turn(browser, theme)
         browser.find("h1")
         browser.wait(lambda: "Loading" not in browser.text(), "end of loading")
         if path.endswith("/kit"):
             browser.click("button.leaf", "Chandelier")
-        browser.driver.execute_script(axe)
-        found = browser.driver.execute_async_script(
-            "axe.run().then(r => arguments[0](r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
-            ".map(v => [v.id, v.help, v.nodes.slice(0, 3).map(n => n.html + ' ' + n.failureSummary)])))")
-        assert not found, f"{path} at {size}: {json.dumps(found, indent=1)}"
+        assert_accessible(browser, axe, f"{path} at {size}, {theme}")
+
+
+@pytest.mark.parametrize("theme, size", LOOKS)
+def test_axe_finds_no_serious_fault_in_a_dialog(building, browser, admin, axe, theme, size):
+    prepare(building, admin)
+    made = admin.post(f"/servers/{SERIAL}/keys", {"scope": {"cidrs": ["10.0.0.0/8"]}}, 201)
+    for path, name in (("buildings", "Add a building"), (f"building/{SERIAL}/keys", "Enable Integration Kit"),
+                       (f"building/{SERIAL}/keys", made["id"]), (f"building/{SERIAL}/kit", "Import devices")):
+        visit(browser, admin, path, size)
+        turn(browser, theme)
+        if name == made["id"]:
+            browser.click(f"[aria-label='Change {name}']")
+        else:
+            browser.click("button", name)
+        browser.find("dialog[open]")
+        assert_accessible(browser, axe, f"{name} at {size}, {theme}")
+
+
+@pytest.mark.parametrize("theme, size", LOOKS)
+def test_axe_finds_no_serious_fault_in_the_login(login, browser, axe, theme, size):
+    visit(browser, login, size=size)
+    browser.find("h1", "Log in")
+    turn(browser, theme)
+    assert_accessible(browser, axe, f"login at {size}, {theme}")
 
 
 def prepare(building, admin):
@@ -282,8 +304,11 @@ def prepare(building, admin):
         building.get(building.path(call))
 
 
-def test_a_phone_shows_everything_without_scrolling_sideways(building, browser, admin):
+def test_a_phone_shows_everything_without_scrolling_sideways(building, login, browser, admin):
     prepare(building, admin)
+    visit(browser, login, size=PHONE)
+    browser.find("h1", "Log in")
+    assert browser.driver.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
     for path in PAGES:
         visit(browser, admin, path, PHONE)
         browser.find("h1")

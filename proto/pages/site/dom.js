@@ -55,14 +55,14 @@ export function save(name, text) {
 }
 
 let ids = 0;
-// A labelled input. `help` is tied to it for screen readers.
+// A labelled input. `help` is tied to it for screen readers. (Not `tag`: Mithril takes attributes with one for a vnode.)
 export const Field = {
     oninit() { this.id = `f${++ids}`; },
-    view({ attrs: { label, help, input = {}, tag = "input" }, children }) {
+    view({ attrs: { label, help, input = {}, element = "input" }, children }) {
         const described = help ? { "aria-describedby": `${this.id}h` } : {};
         return m(".field", [
             m("label", { for: this.id }, label),
-            m(tag, { id: this.id, ...described, ...input }, children),
+            m(element, { id: this.id, ...described, ...input }, children),
             help ? m("small", { id: `${this.id}h` }, help) : null,
         ]);
     },

@@ -24,7 +24,7 @@ const Import = {
         return m(Dialog, { title: T.kit.importTitle, onclose, wide: true }, m("form", { onsubmit: submit }, [
             m("p", T.kit.importHelp),
             m(Field, { label: T.kit.file, input: { type: "file", accept: ".json,.csv,.txt", onchange: read } }),
-            m(Field, { label: T.kit.text, tag: "textarea", input: { rows: 8, value: this.text, spellcheck: false, oninput: e => { this.text = e.target.value; } } }),
+            m(Field, { label: T.kit.text, element: "textarea", input: { rows: 8, value: this.text, spellcheck: false, oninput: e => { this.text = e.target.value; } } }),
             m("footer", [button(T.cancel, onclose), m("button.primary", { disabled: !this.text.trim() }, T.kit.import)]),
         ]));
     },
