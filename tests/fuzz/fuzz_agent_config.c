@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* agent.conf: refused with a sentence that names the file, or a configuration from which the parts
- * can be set up. The file is one in memory; the secrets it may name lie beside it. */
+ * can be set up. The file is one in memory (a disk would flush it each time it is written anew); the
+ * secrets it may name lie beside it. */
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +18,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char folder[] = "/tmp/fuzz-agent-XXXXXX";
+static char folder[] = "/dev/shm/fuzz-agent-XXXXXX";
 static char conf[64];
 static char token[64];
 
