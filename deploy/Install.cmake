@@ -107,6 +107,8 @@ if(TNX_TESTS)
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/thinknx-simulator/examples COMPONENT simulator)
 endif()
 
+# Packing waits for no target: who packs has built the programs, and needs no tests for it.
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME thinknx)
 set(CPACK_PACKAGE_CONTACT "${TNX_MAINTAINER}")

@@ -2,6 +2,7 @@
 """Makes single calls into libc fail in our programs: the test's side of tests/faults/inject.c."""
 
 import mmap
+import os
 import struct
 
 import harness
@@ -11,6 +12,8 @@ LIBRARY = harness.BUILD / "tests" / "libtnx_faults.so"
 # The order is the library's.
 KINDS = ("memory", "read", "write", "accept", "socket", "connect", "open", "sync", "epoll")
 ROW = struct.Struct("qQQ")  # countdown, calls, failed
+# Every nth of the calls that were chosen, beginning with the ith: a run of hours in n pieces.
+PART, PARTS = map(int, os.environ.get("TNX_FAULTS_PART", "1/1").split("/"))
 
 
 class Injector:
@@ -53,7 +56,9 @@ class Injector:
 
 
 def places(n_calls, wanted):
-    """Which of n calls to let fail: all, or so many evenly spread ones."""
+    """Which of n calls to let fail: all, or so many evenly spread ones; of these our part."""
     if n_calls <= wanted:
-        return list(range(1, n_calls + 1))
-    return sorted({1 + i * (n_calls - 1) // max(1, wanted - 1) for i in range(wanted)})
+        chosen = list(range(1, n_calls + 1))
+    else:
+        chosen = sorted({1 + i * (n_calls - 1) // max(1, wanted - 1) for i in range(wanted)})
+    return chosen[PART - 1 :: PARTS]

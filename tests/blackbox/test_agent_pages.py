@@ -9,6 +9,7 @@ import socket
 import pytest
 
 import harness
+import tools
 from admin_api import PREFIX, Admin
 from axe import assert_accessible
 from browser import DESKTOP, PHONE, Browser
@@ -99,7 +100,7 @@ def test_only_loopback_is_allowed(tmp_path, building):
     assert "[pages] listen" in done.stderr and "no login" in done.stderr
 
 
-needs_browser = pytest.mark.skipif(not os.path.exists("/usr/bin/chromium"), reason="chromium is not installed")
+needs_browser = tools.needs(os.path.exists("/usr/bin/chromium"), "Debian's chromium is not installed")
 
 
 @needs_browser

@@ -6,6 +6,8 @@ program that ends by itself with a known exit code; never a signal, a leak or a 
 Here some calls of each kind, evenly spread; all of them with
 
     TNX_FAULTS=1000000 pytest -s tests/blackbox/test_faults.py
+
+which takes hours. TNX_FAULTS_PART=3/20 makes the third of twenty pieces of it.
 """
 
 import json
@@ -16,6 +18,7 @@ import time
 import pytest
 
 import harness
+import tools
 from cutter import Cutter
 from faults import KINDS, LIBRARY, Injector, places
 from harness import DEADLINE, HOST, SERIAL, Building, Connection, closed_port, merged, request
@@ -29,7 +32,7 @@ SYSTEM = ("read", "write", "accept", "socket", "connect", "open", "sync")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(36000 if LONG else 400),
-    pytest.mark.skipif(not LIBRARY.exists(), reason=f"{LIBRARY} is not built"),
+    tools.needs(LIBRARY.exists(), f"{LIBRARY} is not built"),
 ]
 
 

@@ -5,13 +5,13 @@
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import network
+import tools
 
 COMMANDS = os.environ.get("TNX_FAULT_COMMANDS", "150")
 
@@ -20,16 +20,5 @@ COMMANDS = os.environ.get("TNX_FAULT_COMMANDS", "150")
 @pytest.mark.timeout(120 + int(COMMANDS))
 @pytest.mark.skipif(not network.available(), reason="needs root and /dev/net/tun")
 def test_commands_over_a_bad_network(tmp_path):
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("bad_network.py"), tmp_path / "building"],
-        env={**os.environ, "TNX_FAULT_COMMANDS": COMMANDS},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    print(done.stdout)
-    if done.returncode != 0:
-        pytest.fail(done.stdout[-20000:], pytrace=False)
+    program = Path(__file__).with_name("bad_network.py")
+    tools.check(sys.executable, program, tmp_path / "building", TNX_FAULT_COMMANDS=COMMANDS)

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import tools
 from harness import ROOT, run
 
 RELEASE = ROOT / "build" / "release"
@@ -22,7 +23,7 @@ def version():
 def packages(tmp_path_factory):
     """{name: path} of freshly made packages."""
     if not (RELEASE / "bin" / "thinknx-relay").exists():
-        pytest.skip("there is no release build (tests/run without --fast makes one)")
+        tools.missing("there is no release build (tests/run without --fast makes one)")
     out = tmp_path_factory.mktemp("packages")
     done = subprocess.run(
         ["cpack", "-G", "DEB", "-B", out],

@@ -9,14 +9,13 @@ import re
 import pytest
 
 import harness
+import tools
 from admin_api import admin_of
 from axe import assert_accessible
 from browser import DESKTOP, PHONE, Browser
 from harness import HOST, SERIAL
 
-pytestmark = pytest.mark.skipif(
-    not os.path.exists("/usr/bin/chromium"), reason="Debian's chromium is not installed"
-)
+pytestmark = tools.needs(os.path.exists("/usr/bin/chromium"), "Debian's chromium is not installed")
 LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
 HOUSE = harness.ROOT / "tests" / "simulator" / "house.json"
 DOCUMENT = harness.ROOT / "docs" / "pages.md"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* agent.conf: refused with a sentence that names the file, or a configuration from which the parts
- * can be set up. The file is one in memory (a disk would flush it each time it is written anew); the
- * secrets it may name lie beside it. */
+ * can be set up. The file is one in memory (a disk would flush it each time it is written anew);
+ * the secrets it may name lie beside it. */
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>

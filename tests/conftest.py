@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests have in common: where tools.py is, what a missing tool means, and which begin first."""
+
+import os
+
+import pytest
+
+import tools
+
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+
+def pytest_runtest_setup(item):
+    for there, reason in (mark.args for mark in item.iter_markers("needs")):
+        if not there:
+            tools.missing(reason)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Those that take minutes begin first, side by side: each worker of xdist is given a quarter of its
+    share of all tests to begin with, in their order."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in items if not item.get_closest_marker("long")]
+    share = max(len(items) // WORKERS // 4, 2)
+    for i, item in enumerate(long):
+        others.insert(i % WORKERS * share + i // WORKERS, item)
+    items[:] = others
