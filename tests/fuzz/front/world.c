@@ -36,10 +36,14 @@ void world_require(bool promise)
     }
 }
 
-static void remove_folder(void)
+/* The store's thread ends before the libraries that it uses do. */
+static void leave(void)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     char name[80];
+    if (relay.store != NULL) {
+        store_stop(relay.store);
+    }
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         (void)snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
         (void)unlink(name);
@@ -68,7 +72,7 @@ static void make_database(void)
     struct error_text e;
     world_require(mkdtemp(folder) != NULL);
     (void)snprintf(path, sizeof(path), "%s/relay.db", folder);
-    (void)atexit(remove_folder);
+    (void)atexit(leave);
     world_require(database_create(path, &e) == 0 && database_open(path, false, &db, &e) == 0);
     insert(db, "INSERT INTO servers (token_hash, serial, created_at) VALUES (?, ?, 1)", WORLD_TOKEN,
            WORLD_SERIAL);
