@@ -9,6 +9,7 @@
 #include "agent/report.h"
 #include "proto/base/clock.h"
 #include "proto/base/span.h"
+#include "proto/json/json_text.h"
 
 struct operation {
     const char *name;
@@ -56,7 +57,7 @@ static void ask_relay(const struct answer_about *about, struct console_call *cal
     struct dialer *dialer =
         relays_find_open(about->relays, json_string_value(json_object_get(question, "relay")));
     const json_t *body = json_object_get(question, "body");
-    char *text = json_is_object(body) ? json_dumps(body, JSON_COMPACT) : NULL;
+    char *text = json_is_object(body) ? json_text_format(body, JSON_COMPACT) : NULL;
     int rc = ERROR_STATE;
 
     if (dialer != NULL) {

@@ -12,6 +12,7 @@
 
 #include "proto/base/buffer.h"
 #include "proto/base/secret.h"
+#include "proto/json/json_text.h"
 
 /* Read at once. */
 #define PIECE_BYTES 4096
@@ -80,7 +81,7 @@ static int receive_all(int fd, struct buffer *answer, struct error_text *e)
 
 static int parse(const struct buffer *text, json_t **answer, struct error_text *e)
 {
-    json_t *parsed = json_loadb((const char *)buffer_bytes(text), text->len, 0, NULL);
+    json_t *parsed = json_text_parse((const char *)buffer_bytes(text), text->len, 0, NULL);
     const char *error = json_string_value(json_object_get(parsed, "error"));
     int rc = 0;
 
@@ -98,7 +99,7 @@ static int parse(const struct buffer *text, json_t **answer, struct error_text *
 
 int ask(const char *socket_path, json_t *question, json_t **answer, struct error_text *e)
 {
-    char *text = question == NULL ? NULL : json_dumps(question, JSON_COMPACT);
+    char *text = question == NULL ? NULL : json_text_format(question, JSON_COMPACT);
     struct buffer received;
     int fd = -1;
 

@@ -19,6 +19,7 @@
 
 #include "proto/base/list.h"
 #include "proto/base/secret.h"
+#include "proto/json/json_text.h"
 
 #define BACKLOG 8
 
@@ -123,7 +124,7 @@ void console_reply(struct console_call *call, json_t *answer)
         free_if_done(call);
         return;
     }
-    call->answer = answer == NULL ? NULL : json_dumps(answer, JSON_COMPACT);
+    call->answer = answer == NULL ? NULL : json_text_format(answer, JSON_COMPACT);
     json_decref(answer);
     if (call->answer == NULL) {
         close_client(call);
@@ -142,7 +143,7 @@ void console_reply(struct console_call *call, json_t *answer)
 
 static void ask(struct console_call *call, size_t len)
 {
-    json_t *question = json_loadb(call->line, len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *question = json_text_parse(call->line, len, JSON_REJECT_DUPLICATES, NULL);
 
     if (!json_is_object(question)) {
         json_decref(question);

@@ -13,6 +13,7 @@
 #include "agent/show.h"
 #include "proto/base/clock.h"
 #include "proto/base/secret.h"
+#include "proto/json/json_text.h"
 
 /* Between two looks of --watch. */
 #define WATCH_S 2
@@ -365,6 +366,7 @@ static int run_command(const struct command *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     secret_harden_process();
+    json_text_start();
     if (argc < 2) {
         return usage("a command is missing", NULL);
     }

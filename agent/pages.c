@@ -14,6 +14,7 @@
 #include "proto/base/conf.h"
 #include "proto/base/log.h"
 #include "proto/base/random.h"
+#include "proto/json/json_text.h"
 #include "proto/pages/guard.h"
 #include "proto/pages/reply.h"
 
@@ -117,7 +118,7 @@ static void answer_with(struct visit *v, unsigned status, const char *type, cons
 
 void visit_answer_json(struct visit *v, unsigned status, json_t *value)
 {
-    char *text = value != NULL ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = value != NULL ? json_text_format(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
     json_decref(value);
     if (text == NULL) {

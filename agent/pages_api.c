@@ -20,6 +20,7 @@
 #include "proto/base/secret.h"
 #include "proto/http/controller.h"
 #include "proto/http/query.h"
+#include "proto/json/json_text.h"
 #include "proto/pages/guard.h"
 #include "proto/pages/kit.h"
 #include "proto/wire/head.h"
@@ -65,7 +66,7 @@ static void show_devices(struct visit *v)
     struct answer_about about = about_of(v);
     const char *path = about.config->pages_devices;
     json_error_t why;
-    json_t *house = path != NULL ? json_load_file(path, JSON_REJECT_DUPLICATES, &why)
+    json_t *house = path != NULL ? json_text_load(path, JSON_REJECT_DUPLICATES, &why)
                                  : json_pack("{s:[]}", "rooms");
     json_t *rooms = json_object_get(house, "rooms");
 
@@ -103,7 +104,7 @@ static void ask_relay(struct visit *v, uint16_t number, json_t *question)
 {
     struct answer_about about = about_of(v);
     struct dialer *dialer = relays_find_open(about.relays, NULL);
-    char *text = question != NULL ? json_dumps(question, JSON_COMPACT) : NULL;
+    char *text = question != NULL ? json_text_format(question, JSON_COMPACT) : NULL;
     int rc = text == NULL ? ERROR_NOMEM : ERROR_STATE;
 
     json_decref(question);
@@ -291,8 +292,8 @@ static void answer_post(struct visit *v)
     struct span token = request_field(r, "X-Csrf-Token");
     struct span id = {NULL, 0};
     size_t len = strlen(v->pages->token);
-    json_t *body =
-        json_loadb((const char *)buffer_bytes(&r->body), r->body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *body = json_text_parse((const char *)buffer_bytes(&r->body), r->body.len,
+                                   JSON_REJECT_DUPLICATES, NULL);
 
     if (token.len != len || !secret_equal(token.p, v->pages->token, len)) {
         visit_refuse(v, 403, "csrf", "the header X-Csrf-Token is missing or wrong");

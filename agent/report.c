@@ -3,6 +3,7 @@
 #include "agent/report.h"
 
 #include "proto/base/clock.h"
+#include "proto/json/json_text.h"
 
 static json_t *time_or_null(int64_t wall_s)
 {
@@ -64,8 +65,8 @@ json_t *report_error(const char *sentence)
 
 json_t *report_reply(uint16_t status, struct span body)
 {
-    json_t *answer = json_loadb(body.len > 0 ? body.p : "{}", body.len > 0 ? body.len : 2,
-                                JSON_REJECT_DUPLICATES, NULL);
+    json_t *answer = json_text_parse(body.len > 0 ? body.p : "{}", body.len > 0 ? body.len : 2,
+                                     JSON_REJECT_DUPLICATES, NULL);
 
     if (answer == NULL) {
         return report_error("the relay's answer is no JSON");

@@ -13,6 +13,7 @@
 
 #include "proto/base/conf.h"
 #include "proto/base/log.h"
+#include "proto/json/json_text.h"
 #include "relay/front/listener.h"
 #include "relay/front/session.h"
 #include "relay/replace.h"
@@ -175,7 +176,7 @@ int addresses_announce(const struct relay *relay, const struct relay_config *c,
                        struct error_text *e)
 {
     json_t *root = describe(relay);
-    char *text = json_dumps(root, JSON_INDENT(1));
+    char *text = json_text_format(root, JSON_INDENT(1));
     json_decref(root);
     if (text == NULL) {
         return error_set(e, ERROR_NOMEM, "out of memory");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/secret.h"
+#include "proto/json/json_text.h"
 #include "relay/admin/commands.h"
 #include "relay/exit_codes.h"
 #include "relay/serve.h"
@@ -38,6 +39,7 @@ static void print_usage(FILE *to)
 int main(int argc, char **argv)
 {
     secret_harden_process(); /* the commands, too, have keys and tokens in memory */
+    json_text_start();
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_CODE_CONFIG;

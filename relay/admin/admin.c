@@ -16,6 +16,7 @@
 
 #include "proto/base/error.h"
 #include "proto/base/secret.h"
+#include "proto/json/json_text.h"
 #include "proto/pages/guard.h"
 #include "relay/admin/admin_session.h"
 #include "relay/admin/api.h"
@@ -89,7 +90,7 @@ void admin_answer_json(struct admin_session *s, unsigned status, json_t *value, 
                           .phrase = answer_phrase(status),
                           .type = "application/json",
                           .cookie = cookie};
-    char *text = value != NULL ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = value != NULL ? json_text_format(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     struct buffer body;
     json_decref(value);
     if (text == NULL) {

@@ -13,6 +13,7 @@
 
 #include "proto/base/buffer.h"
 #include "proto/base/conf.h"
+#include "proto/json/json_text.h"
 
 #define READ_BYTES 16384
 
@@ -20,7 +21,7 @@ static int find_address(const struct relay_config *c, char *host, uint16_t *port
                         struct error_text *e)
 {
     const char *text = c->admin_listen.n_values > 0 ? c->admin_listen.values[0] : NULL;
-    json_t *runtime = c->runtime_file != NULL ? json_load_file(c->runtime_file, 0, NULL) : NULL;
+    json_t *runtime = c->runtime_file != NULL ? json_text_load(c->runtime_file, 0, NULL) : NULL;
     const char *bound = json_string_value(json_array_get(json_object_get(runtime, "admin"), 0));
     if (bound != NULL) {
         text = bound;
@@ -110,7 +111,7 @@ static int parse(const struct buffer *answer, json_t **parsed, struct error_text
         return error_set(e, ERROR_SYNTAX, "this is no answer of a relay's admin listener");
     }
     body += 4;
-    *parsed = json_loadb(body, answer->len - (size_t)(body - text), 0, NULL);
+    *parsed = json_text_parse(body, answer->len - (size_t)(body - text), 0, NULL);
     return *parsed != NULL ? 0 : error_set(e, ERROR_SYNTAX, "the relay's answer is no JSON");
 }
 

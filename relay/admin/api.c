@@ -14,6 +14,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/secret.h"
 #include "proto/http/query.h"
+#include "proto/json/json_text.h"
 #include "proto/pages/guard.h"
 #include "relay/admin/admin_session.h"
 #include "relay/admin/api_internal.h"
@@ -237,7 +238,7 @@ static int take_body(struct api_call *c, const struct request *r)
     if (r->method != REQUEST_POST) {
         return 0;
     }
-    c->body = json_loadb(text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
+    c->body = json_text_parse(text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
     return json_is_object(c->body) ? 0 : ERROR_SYNTAX;
 }
 

@@ -7,6 +7,7 @@
 
 #include "proto/http/controller.h"
 #include "relay/admin/api_internal.h"
+#include "proto/json/json_text.h"
 #include "relay/store/devices.h"
 
 /* Rooms, devices in all, and bytes of a name or a GUID (without NUL). */
@@ -130,7 +131,7 @@ void api_import_devices(struct api_call *c, struct database *db)
 
     if (rc == 0) {
         json_t *kept = json_pack("{s:O}", "rooms", rooms);
-        char *text = kept != NULL ? json_dumps(kept, JSON_COMPACT) : NULL;
+        char *text = kept != NULL ? json_text_format(kept, JSON_COMPACT) : NULL;
         rc = text == NULL ? ERROR_NOMEM
                           : devices_set(db, c->object, span_of(text), n, &c->actor, &e);
         free(text);

@@ -7,6 +7,7 @@
 
 #include "proto/base/secret.h"
 #include "relay/admin/api_internal.h"
+#include "proto/json/json_text.h"
 #include "relay/admin/moment.h"
 #include "relay/store/describe.h"
 #include "relay/store/keys.h"
@@ -81,7 +82,7 @@ static int get_scope(const struct api_call *c, char **text, struct error_text *e
                    ? 0
                    : error_set(e, ERROR_CONFIG, "\"scope\" must be an object");
     }
-    *text = json_dumps(scope, JSON_COMPACT | JSON_SORT_KEYS);
+    *text = json_text_format(scope, JSON_COMPACT | JSON_SORT_KEYS);
     return *text == NULL ? error_set(e, ERROR_NOMEM, "no memory") : 0;
 }
 

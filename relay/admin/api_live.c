@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "proto/base/clock.h"
+#include "proto/json/json_text.h"
 #include "proto/pages/kit.h"
 #include "relay/admin/admin_session.h"
 #include "relay/admin/api_internal.h"
@@ -148,7 +149,7 @@ static bool is_behind(const struct admin_session *s)
 static void send_event(struct api_stream *stream, const struct activity_record *r)
 {
     json_t *object = describe_request(r);
-    char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+    char *text = object != NULL ? json_text_format(object, JSON_COMPACT) : NULL;
     char *event = NULL;
     json_decref(object);
     if (text != NULL && asprintf(&event, "data: %s\n\n", text) >= 0) {

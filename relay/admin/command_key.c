@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "proto/base/clock.h"
+#include "proto/json/json_text.h"
 #include "relay/admin/console.h"
 #include "relay/admin/moment.h"
 #include "relay/admin/options.h"
@@ -103,7 +104,7 @@ static int build_scope(const struct arguments *a, char **text, struct error_text
         (!a->read_only || json_object_set_new(scope, "read_only", json_true()) == 0) &&
         set_list(scope, "controllers", &a->controllers) && set_list(scope, "guids", &a->guids) &&
         set_list(scope, "groups", &a->groups) && set_list(scope, "cidrs", &a->cidrs)) {
-        made = json_dumps(scope, JSON_COMPACT | JSON_SORT_KEYS);
+        made = json_text_format(scope, JSON_COMPACT | JSON_SORT_KEYS);
     }
     bool empty = json_object_size(scope) == 0;
     json_decref(scope);

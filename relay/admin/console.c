@@ -11,6 +11,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/secret.h"
+#include "proto/json/json_text.h"
 
 /* Names of users have no more; the rest of a longer one is cut. */
 #define NAME_CHARS_MAX 32
@@ -86,7 +87,7 @@ int console_print_json(json_t *value)
     if (value == NULL) {
         return console_exit(ERROR_NOMEM, &e);
     }
-    char *text = json_dumps(value, JSON_INDENT(2));
+    char *text = json_text_format(value, JSON_INDENT(2));
     json_decref(value);
     if (text == NULL) {
         return console_exit(ERROR_NOMEM, &e);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/base/secret.h"
+#include "proto/json/json_text.h"
 #include "relay/store/describe.h"
 #include "relay/store/keys.h"
 
@@ -35,7 +36,7 @@ static enum control_status refuse(const struct call *c, enum control_status stat
     json_t *object = json_pack("{s:s}", "error", sentence);
 
     if (object != NULL) {
-        text = json_dumps(object, JSON_COMPACT);
+        text = json_text_format(object, JSON_COMPACT);
         json_decref(object);
     }
     if (text != NULL) {
@@ -149,7 +150,7 @@ static enum control_status call_enable(const struct call *c, json_t *object)
     (void)json_object_del(rest, "label"); /* fails where there is none */
     (void)json_object_del(rest, "expires_s");
     if (json_object_size(rest) > 0) {
-        scope = json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS);
+        scope = json_text_format(rest, JSON_COMPACT | JSON_SORT_KEYS);
         settings.scope = span_of(scope);
     }
     bool complete = json_object_size(rest) == 0 || scope != NULL;
@@ -177,7 +178,7 @@ static enum control_status append_list(const struct call *c, json_t *list)
            json_dumpb(list, NULL, 0, JSON_COMPACT) > CONTROL_ANSWER_BYTES) {
         (void)json_array_remove(list, 0);
     }
-    char *text = json_dumps(list, JSON_COMPACT);
+    char *text = json_text_format(list, JSON_COMPACT);
     if (text == NULL) {
         return CONTROL_FAILED;
     }
@@ -257,8 +258,9 @@ enum control_status control_call(struct database *db, const struct directory_ser
         return refuse(&c, CONTROL_REFUSED, "too many calls in a second");
     }
     (void)snprintf(who, sizeof(who), "agent:%s", server->serial);
-    json_t *object =
-        body.len == 0 ? json_object() : json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *object = body.len == 0
+                         ? json_object()
+                         : json_text_parse(body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(object)) {
         json_decref(object);
         return refuse(&c, CONTROL_BAD_BODY, "the body is no JSON object");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/base/clock.h"
+#include "proto/json/json_text.h"
 
 json_t *describe_time(int64_t wall_s)
 {
@@ -54,7 +55,7 @@ static json_t *id_of(int64_t id)
 
 static json_t *scope_of(struct span scope)
 {
-    return scope.len == 0 ? json_null() : json_loadb(scope.p, scope.len, 0, NULL);
+    return scope.len == 0 ? json_null() : json_text_parse(scope.p, scope.len, 0, NULL);
 }
 
 json_t *describe_server(const struct server *server)

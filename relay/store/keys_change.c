@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/base/clock.h"
+#include "proto/json/json_text.h"
 #include "relay/store/keys_row.h"
 #include "relay/store/value.h"
 
@@ -38,8 +39,8 @@ static void take_row(void *user, const struct key *key)
     struct version *v = user;
     v->key = *key;
     v->key.scope = (struct span){NULL, 0}; /* was borrowed */
-    v->scope =
-        key->scope.len == 0 ? json_object() : json_loadb(key->scope.p, key->scope.len, 0, NULL);
+    v->scope = key->scope.len == 0 ? json_object()
+                                   : json_text_parse(key->scope.p, key->scope.len, 0, NULL);
 }
 
 static int find(struct database *db, int64_t id, int64_t now_s, struct version *v,
@@ -69,7 +70,7 @@ static int merge_scope(json_t *scope, const struct key_change *change, struct er
         return 0;
     }
     if (change->scope.len <= PATCH_BYTES_MAX) {
-        patch = json_loadb(change->scope.p, change->scope.len, JSON_REJECT_DUPLICATES, NULL);
+        patch = json_text_parse(change->scope.p, change->scope.len, JSON_REJECT_DUPLICATES, NULL);
     }
     if (!json_is_object(patch)) {
         json_decref(patch);
@@ -201,7 +202,7 @@ static void add_expiry(struct detail *d, int64_t was_s, int64_t is_s)
 /* "none" where there is no such limit. */
 static void format_member(const json_t *value, char text[SHOWN_BYTES])
 {
-    char *whole = value == NULL ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *whole = value == NULL ? NULL : json_text_format(value, JSON_ENCODE_ANY | JSON_COMPACT);
     int n = snprintf(text, SHOWN_BYTES, "%s", whole != NULL ? whole : "none");
 
     if (n >= SHOWN_BYTES) {
@@ -265,7 +266,7 @@ static int write_version(struct database *db, const struct version *is, struct e
     int rc = 0;
 
     if (json_object_size(is->scope) > 0) {
-        scope = json_dumps(is->scope, JSON_COMPACT | JSON_SORT_KEYS);
+        scope = json_text_format(is->scope, JSON_COMPACT | JSON_SORT_KEYS);
         rc = scope == NULL ? error_set(e, ERROR_NOMEM, "no memory")
                            : keys_check_scope(span_of(scope), e);
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/http/controller.h"
+#include "proto/json/json_text.h"
 #include "relay/store/scope_rules.h"
 
 bool scope_is_plain_char(char c)
@@ -265,7 +266,7 @@ int scope_parse(struct span json, struct scope **scope, struct error_text *e)
     if (json.len > SCOPE_TEXT_BYTES_MAX) {
         return error_set(e, ERROR_LIMIT, "scope: longer than %d bytes", SCOPE_TEXT_BYTES_MAX);
     }
-    json_t *object = json_loadb(json.p, json.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *object = json_text_parse(json.p, json.len, JSON_REJECT_DUPLICATES, &error);
     if (object == NULL) {
         return json_error_code(&error) == json_error_out_of_memory
                    ? error_set(e, ERROR_NOMEM, "no memory")

@@ -9,6 +9,7 @@
 #include "proto/base/bucket.h"
 #include "proto/base/clock.h"
 #include "proto/base/map.h"
+#include "proto/json/json_text.h"
 #include "relay/store/directory.h"
 
 #define TEXT_BYTES 64 /* of an address, of an agent's software */
@@ -301,7 +302,7 @@ char *board_format_json(struct board *b, json_t *relay)
     pthread_mutex_unlock(&b->lock);
     json_t *root =
         json_pack("{s:s, s:o, s:o}", "version", TNX_VERSION, "relay", relay, "servers", list);
-    char *text = root != NULL ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    char *text = root != NULL ? json_text_format(root, JSON_INDENT(1)) : NULL;
     json_decref(root);
     return text;
 }

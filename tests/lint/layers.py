@@ -16,6 +16,7 @@ FOLDERS = ("proto", "relay", "agent", "tests")
 # Folder -> what its files may include with quotes. The longest matching folder counts.
 MAY_INCLUDE = {
     "proto/base": ("proto/base",),
+    "proto/json": ("proto/base", "proto/json"),
     "proto/wire": ("proto/base", "proto/wire"),
     "proto/http": ("proto/base", "proto/http"),
     "proto/pages": ("proto/base", "proto/http", "proto/pages"),
@@ -35,11 +36,13 @@ ONLY_IN = (
 
 # Third-party header -> folders that may not include it.
 NEVER_IN = (
-    (re.compile(r"(uv\.h|uv/.*|openssl/.*)"), ("proto/base", "proto/wire", "proto/http", "proto/pages")),
+    (re.compile(r"(uv\.h|uv/.*|openssl/.*)"), ("proto/base", "proto/json", "proto/wire", "proto/http", "proto/pages")),
 )
 
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strncpy|strncat|strtok|atoi|atol|alloca|"
                     r"gets|system|popen)\b")
+# jansson overlooks failures of its own here: in the programs proto/json stands before them.
+JSON = re.compile(r"\bjson_(loads|loadb|load_file|dumps)\b")
 MARKER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */"
@@ -108,12 +111,14 @@ def find_includes(path, source):
             yield n, reason
 
 
-def find_banned(source):
+def find_banned(path, source):
     for n, line in enumerate(without_comments_and_strings(source).splitlines(), 1):
         # The path of a system header is neither comment nor string.
         if INCLUDE.match(line) is None:
             for match in BANNED.finditer(line):
                 yield n, f"{match[0]} is banned"
+            for match in JSON.finditer(line if path.startswith(("relay/", "agent/")) else ""):
+                yield n, f"{match[0]}: use proto/json/json_text.h"
 
 
 def find_markers(source):
@@ -134,7 +139,7 @@ def findings(path, source):
     """All findings in one file, as (line, reason); `path` is relative to the root."""
     yield from find_form(source)
     yield from find_includes(path, source)
-    yield from find_banned(source)
+    yield from find_banned(path, source)
     yield from find_markers(source)
 
 
@@ -212,6 +217,9 @@ SAMPLES = (
     *(("proto/base/a.c", f"\nint x = {name}(y);", (3, f"{name} is banned")) for name in
       ("strcpy", "strcat", "sprintf", "vsprintf", "strncpy", "strncat", "strtok", "atoi", "atol",
        "alloca", "gets", "system", "popen")),
+    ("relay/store/a.c", "json_t *v = json_loadb(p, n, 0, NULL);", (2, "use proto/json/json_text.h")),
+    ("agent/a.c", "char *text = json_text_format(v, 0);", None),
+    ("tests/unit/a.c", "json_t *v = json_loads(p, 0, NULL);", None),
     ("tests/unit/a.c", "int (*f)(const char *) = system;", (2, "system is banned")),
     ("proto/base/a.c", "snprintf(a); vsnprintf(a); strtok_r(a); fgets(a); my_atoi(a);", None),
     ("proto/base/a.c", "/* strcpy\n * atoi */ // gets\nf(\"system(\\\"\", 'a');", None),
