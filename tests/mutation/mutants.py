@@ -68,6 +68,14 @@ MUTANTS = (
         ("unit/wire/mux", "unit/wire/mux_model"),
     ),
     Mutant(
+        "half-a-text",
+        "2: an answer for which there is no memory is told as that, not sent by half",
+        "proto/json/json_text.c",
+        "    now.failed = true;\n    return first",
+        "    return first",
+        ("unit/json/json_text",),
+    ),
+    Mutant(
         "no-generation-fence",
         "3: a late message finds nothing, not another's exchange",
         "relay/front/exchange_table.c",
