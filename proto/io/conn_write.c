@@ -123,7 +123,6 @@ static int write_tls(struct conn *c, const uint8_t *bytes, size_t len)
     s->out_error = 0;
     while (len > 0) {
         size_t n = len < RECORD_BYTES ? len : RECORD_BYTES;
-        ERR_clear_error();
         if (SSL_write(c->ssl, bytes, (int)n) != (int)n) {
             buffer_clear(&s->out);
             ERR_clear_error();
