@@ -399,6 +399,7 @@ void worker_close(struct worker *w)
         request_close(w->spare_request);
         free(w->spare_request);
     }
+    websocket_parser_free(w->spare_parser);
     tls_server_free(w->tls);
     tls_server_free(w->next_tls);
     w->relay = NULL;

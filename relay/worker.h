@@ -84,11 +84,12 @@ struct worker {
     struct activity *activity; /* owned */
     struct list parked;        /* exchanges that wait for a tunnel */
     size_t n_parked;
-    struct request *spare_request; /* one is kept for the next request */
-    struct buffer scratch;         /* text of an answer being written */
-    struct buffer frame;           /* websocket message being written */
-    struct exchange *assembling;   /* whose answer is in `answer` */
-    struct buffer answer;          /* head and body of an answer, not yet written */
+    struct request *spare_request;         /* one is kept for the next request */
+    struct websocket_parser *spare_parser; /* of all tunnels that are between frames */
+    struct buffer scratch;                 /* text of an answer being written */
+    struct buffer frame;                   /* websocket message being written */
+    struct exchange *assembling;           /* whose answer is in `answer` */
+    struct buffer answer;                  /* head and body of an answer, not yet written */
     struct metrics metrics;
     uint64_t request_prefix; /* of generated request ids, random */
     uint64_t n_request_ids;

@@ -278,7 +278,7 @@ static int make_parts(struct tunnel *t)
 {
     static const struct websocket_callbacks callbacks = {on_bytes, on_message_end, on_ping,
                                                          on_peer_close};
-    t->websocket = websocket_new(&callbacks, t);
+    t->websocket = websocket_new(&callbacks, t, &t->worker->spare_parser);
     t->mux = make_mux(t);
     if (t->websocket == NULL || t->mux == NULL) {
         return ERROR_NOMEM;

@@ -3,8 +3,9 @@
  * return of each carries its header, later ones more payload; it has no limit of its own and checks
  * neither opcodes nor masks nor the order of fragments, so that is done here on the first piece.
  *
- * wslay's context is 4 kB of buffer, more than everything else of an idle tunnel but TLS: it is
- * kept only while a frame is incomplete. */
+ * wslay's context is 4 kB of buffer, more than everything else of an idle tunnel but TLS: a
+ * websocket has one only while a frame is incomplete, and all of a worker take the same one
+ * otherwise. */
 #include "relay/tunnel/websocket.h"
 
 #include <openssl/evp.h>
@@ -18,9 +19,15 @@
 #define KEY_BYTES   16
 #define ACCEPT_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
+struct websocket_parser {
+    wslay_frame_context_ptr wslay;
+    struct websocket *owner; /* whose bytes it reads */
+};
+
 struct websocket {
-    wslay_frame_context_ptr wslay; /* owned; NULL between frames */
-    size_t partial_bytes;          /* given to wslay, of frames that are not complete */
+    struct websocket_parser *parser; /* owned; NULL between frames */
+    struct websocket_parser **spare; /* where it comes from and goes back to */
+    size_t partial_bytes;            /* given to wslay, of frames that are not complete */
     struct websocket_callbacks callbacks;
     void *user;
     const uint8_t *in; /* being fed */
@@ -39,7 +46,7 @@ struct websocket {
 static ssize_t on_wslay_recv(uint8_t *buf, size_t len, int flags, void *user)
 {
     (void)flags;
-    struct websocket *w = user;
+    struct websocket *w = ((struct websocket_parser *)user)->owner;
     if (w->in_len == 0) {
         return -1; /* as WANT_READ; 0 would be an error */
     }
@@ -51,23 +58,51 @@ static ssize_t on_wslay_recv(uint8_t *buf, size_t len, int flags, void *user)
     return (ssize_t)n;
 }
 
-static int take_wslay(struct websocket *w)
+void websocket_parser_free(struct websocket_parser *p)
+{
+    if (p != NULL) {
+        wslay_frame_context_free(p->wslay); /* takes NULL */
+        free(p);
+    }
+}
+
+static struct websocket_parser *parser_new(void)
 {
     const struct wslay_frame_callbacks callbacks = {NULL, on_wslay_recv, NULL};
-    if (w->wslay == NULL && wslay_frame_context_init(&w->wslay, &callbacks, w) < 0) {
-        w->wslay = NULL;
+    struct websocket_parser *p = calloc(1, sizeof(*p));
+    if (p != NULL && wslay_frame_context_init(&p->wslay, &callbacks, p) < 0) {
+        free(p);
+        return NULL;
+    }
+    return p;
+}
+
+static int take_parser(struct websocket *w)
+{
+    if (w->parser == NULL) {
+        w->parser = *w->spare != NULL ? *w->spare : parser_new();
+        *w->spare = NULL;
+    }
+    if (w->parser == NULL) {
         return ERROR_NOMEM;
     }
+    w->parser->owner = w;
     return 0;
 }
 
-static void release_wslay(struct websocket *w)
+/* It is between frames, as it was when it was taken. */
+static void give_parser(struct websocket *w)
 {
-    wslay_frame_context_free(w->wslay); /* takes NULL */
-    w->wslay = NULL;
+    if (*w->spare == NULL) {
+        *w->spare = w->parser;
+    } else {
+        websocket_parser_free(w->parser);
+    }
+    w->parser = NULL;
 }
 
-struct websocket *websocket_new(const struct websocket_callbacks *callbacks, void *user)
+struct websocket *websocket_new(const struct websocket_callbacks *callbacks, void *user,
+                                struct websocket_parser **spare)
 {
     struct websocket *w = calloc(1, sizeof(*w));
     if (w == NULL) {
@@ -75,13 +110,14 @@ struct websocket *websocket_new(const struct websocket_callbacks *callbacks, voi
     }
     w->callbacks = *callbacks;
     w->user = user;
+    w->spare = spare;
     return w;
 }
 
 void websocket_free(struct websocket *w)
 {
     if (w != NULL) {
-        release_wslay(w);
+        websocket_parser_free(w->parser);
         free(w);
     }
 }
@@ -235,7 +271,7 @@ static int take_payload(struct websocket *w, const uint8_t *bytes, size_t len)
 
 int websocket_feed(struct websocket *w, const uint8_t *bytes, size_t len)
 {
-    if (take_wslay(w) < 0) {
+    if (take_parser(w) < 0) {
         return WEBSOCKET_CLOSE_INTERNAL;
     }
     w->in = bytes;
@@ -243,10 +279,10 @@ int websocket_feed(struct websocket *w, const uint8_t *bytes, size_t len)
     for (;;) {
         struct wslay_frame_iocb f;
         memset(&f, 0, sizeof(f));
-        ssize_t n = wslay_frame_recv(w->wslay, &f);
+        ssize_t n = wslay_frame_recv(w->parser->wslay, &f);
         if (n == WSLAY_ERR_WANT_READ) {
             if (w->partial_bytes == 0) {
-                release_wslay(w);
+                give_parser(w);
             }
             return 0;
         }

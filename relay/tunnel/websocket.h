@@ -47,11 +47,17 @@ struct websocket_callbacks {
 
 struct websocket;
 
-/* NULL when out of memory. */
-struct websocket *websocket_new(const struct websocket_callbacks *callbacks, void *user);
+/* wslay's state while a frame is incomplete; 4 kB. */
+struct websocket_parser;
+void websocket_parser_free(struct websocket_parser *p);
+
+/* `spare` is borrowed and shared by the websockets of one thread: the parser that none of them
+ * needs now, or NULL, as at first. Whoever has it frees it at the end. NULL when out of memory. */
+struct websocket *websocket_new(const struct websocket_callbacks *callbacks, void *user,
+                                struct websocket_parser **spare);
 void websocket_free(struct websocket *w);
 
-/* 0 when all was taken, and between frames no buffer is kept; or the close code to give up with
+/* 0 when all was taken, and between frames no parser is kept; or the close code to give up with
  * (enum websocket_close); or -1 after a close frame or after a callback stopped it. */
 int websocket_feed(struct websocket *w, const uint8_t *bytes, size_t len);
 

@@ -103,7 +103,8 @@ static struct account parse(const uint8_t *bytes, size_t len, uint32_t cuts)
         .on_close = on_close,
     };
     struct account a = {.sum = 2166136261u};
-    struct websocket *w = websocket_new(&callbacks, &a);
+    struct websocket_parser *spare = NULL;
+    struct websocket *w = websocket_new(&callbacks, &a, &spare);
     require(w != NULL);
     for (size_t at = 0; a.result == 0 && at < len;) {
         size_t n = len - at;
@@ -117,6 +118,7 @@ static struct account parse(const uint8_t *bytes, size_t len, uint32_t cuts)
     }
     require(result_known(&a));
     websocket_free(w);
+    websocket_parser_free(spare);
     return a;
 }
 

@@ -93,7 +93,8 @@ const char *frames_run(const void *frames, size_t len, size_t first, size_t step
 {
     const uint8_t *bytes = frames;
     char text[16];
-    struct websocket *w = websocket_new(&frames_callbacks, NULL);
+    struct websocket_parser *spare = NULL;
+    struct websocket *w = websocket_new(&frames_callbacks, NULL, &spare);
     assert_non_null(w);
     buffer_clear(&log_text);
     int result = 0;
@@ -103,7 +104,14 @@ const char *frames_run(const void *frames, size_t len, size_t first, size_t step
     }
     note(text, (size_t)snprintf(text, sizeof(text), "=%d", result) + 1);
     websocket_free(w);
+    websocket_parser_free(spare);
     *log_len = log_text.len - 1;
+    return (const char *)buffer_bytes(&log_text);
+}
+
+const char *frames_log(void)
+{
+    note("", 1);
     return (const char *)buffer_bytes(&log_text);
 }
 

@@ -32,6 +32,9 @@ int frames_tear_down(void **state);
  * valid until the next call; `*log_len` without it. */
 const char *frames_run(const void *frames, size_t len, size_t first, size_t step, size_t *log_len);
 
+/* The log of what was fed by other means; once per test. */
+const char *frames_log(void);
+
 /* Asserts that the log is `expected`, in one piece, in two, and byte by byte. */
 void frames_expect(const void *frames, size_t len, const char *expected);
 

@@ -206,6 +206,29 @@ static void test_websocket_message_limit_counts_all_fragments(void **state)
     buffer_close(&frames);
 }
 
+/* Two tunnels of a worker share what wslay needs; here each stops in the middle of the other's
+ * frame. */
+static void test_websockets_of_one_worker_never_mix_their_frames(void **state)
+{
+    (void)state;
+    static const uint8_t first[] = "\x82\x83" MASK "abc";
+    static const uint8_t second[] = "\x82\x82" MASK "de";
+    struct websocket_parser *spare = NULL;
+    struct websocket *a = websocket_new(&frames_callbacks, NULL, &spare);
+    struct websocket *b = websocket_new(&frames_callbacks, NULL, &spare);
+    for (size_t cut = 0; cut <= 6; cut++) { /* up to the end of the header */
+        assert_int_equal(websocket_feed(a, first, cut), 0);
+        assert_int_equal(websocket_feed(b, second, cut), 0);
+        assert_int_equal(websocket_feed(a, first + cut, sizeof(first) - 1 - cut), 0);
+        assert_int_equal(websocket_feed(b, second + cut, sizeof(second) - 1 - cut), 0);
+        assert_non_null(spare);
+    }
+    assert_string_equal(frames_log(), "abc|de|abc|de|abc|de|abc|de|abc|de|abc|de|abc|de|");
+    websocket_free(a);
+    websocket_free(b);
+    websocket_parser_free(spare);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, frames_set_up, frames_tear_down)
 
 int main(void)
@@ -215,6 +238,7 @@ int main(void)
         CASE(test_websocket_takes_an_empty_message),
         CASE(test_websocket_joins_fragments),
         CASE(test_websocket_waits_for_the_rest_of_a_frame),
+        CASE(test_websockets_of_one_worker_never_mix_their_frames),
         CASE(test_websocket_owner_can_stop_at_bytes_and_at_the_end),
         CASE(test_websocket_refuses_frames_without_mask),
         CASE(test_websocket_refuses_reserved_bits),

@@ -91,8 +91,9 @@ static void test_websocket_pack_appends_all_or_nothing(void **state)
 static void test_websocket_new_without_memory_is_null_and_free_takes_it(void **state)
 {
     (void)state;
+    struct websocket_parser *spare = NULL;
     allocator_refuse_after(0);
-    assert_null(websocket_new(&frames_callbacks, NULL));
+    assert_null(websocket_new(&frames_callbacks, NULL, &spare));
     assert_true(allocator_reset());
     websocket_free(NULL);
 }
