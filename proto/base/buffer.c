@@ -80,7 +80,7 @@ void buffer_commit(struct buffer *b, size_t len)
     b->len += len;
 }
 
-int buffer_append(struct buffer *b, const void *bytes, size_t len)
+int buffer_append_growing(struct buffer *b, const void *bytes, size_t len)
 {
     uint8_t *room = NULL;
     int rc = buffer_reserve(b, len, &room);

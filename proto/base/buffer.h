@@ -6,12 +6,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buffer {
     uint8_t *data;    /* owned; NULL while nothing is held */
     size_t start;     /* bytes consumed in front */
     size_t len;       /* bytes held */
-    size_t cap;       /* bytes allocated */
+    size_t cap;       /* bytes allocated; at most max_bytes */
     size_t max_bytes; /* never holds more */
 };
 
@@ -24,8 +25,20 @@ void buffer_close(struct buffer *b);
 /* First byte held (valid until the next append, reserve, release or close). */
 const uint8_t *buffer_bytes(const struct buffer *b);
 
-/* Appends all or nothing. 0, ERROR_LIMIT (over max_bytes), ERROR_NOMEM. */
-int buffer_append(struct buffer *b, const void *bytes, size_t len);
+/* The rare half of buffer_append: what does not fit behind the bytes held. */
+int buffer_append_growing(struct buffer *b, const void *bytes, size_t len);
+
+/* Appends all or nothing. 0, ERROR_LIMIT (over max_bytes), ERROR_NOMEM. Inline: a head is made and
+ * collected with a dozen of these. */
+static inline int buffer_append(struct buffer *b, const void *bytes, size_t len)
+{
+    if (len == 0 || len > b->cap - b->start - b->len) {
+        return buffer_append_growing(b, bytes, len);
+    }
+    memcpy(b->data + b->start + b->len, bytes, len);
+    b->len += len;
+    return 0;
+}
 
 /* Makes room for `len` more bytes; `*room` is where they go, until any other call on `b`.
  * 0, ERROR_LIMIT, ERROR_NOMEM. */

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/base/charset.h"
 #include "proto/base/clock.h"
 #include "proto/base/decimal.h"
 #include "proto/base/error.h"
@@ -23,6 +24,9 @@
 
 /* Longest form of one character: a \u escape. */
 #define GLYPH_BYTES 7
+
+/* Longest name of a pair; names are our own. */
+#define NAME_BYTES_MAX 64
 
 #define ELLIPSIS "\xe2\x80\xa6"
 
@@ -231,12 +235,11 @@ static size_t escape(struct span s, char glyph[GLYPH_BYTES], size_t *glyph_len)
  * quoted one without escapes. Nearly all values are such. */
 static bool is_plain(struct span s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\') {
-            return false;
-        }
-    }
-    return s.len > 0;
+    static const struct charset plain = {{
+        UINT64_C(0xfffffffe00000000) & ~(CHARSET_LOW('"') | CHARSET_LOW('=')),
+        UINT64_C(0x7fffffffffffffff) & ~CHARSET_HIGH('\\'),
+    }};
+    return s.len > 0 && charset_covers(&plain, s);
 }
 
 static void put_plain(struct line *l, struct span s)
@@ -309,12 +312,28 @@ static bool put_value(struct line *l, const struct log_field *field)
     }
 }
 
+/* Separator, name and what leads to the value: in one piece, or not at all. */
 static bool put_name(struct line *l, const char *name)
 {
+    char text[NAME_BYTES_MAX + 4];
+    size_t name_len = strnlen(name, NAME_BYTES_MAX);
+    char *p = text;
+
     if (l->format == LOG_FORMAT_JSON) {
-        return put_text(l, l->first ? "{\"" : ",\"") && put_text(l, name) && put_text(l, "\":");
+        *p++ = l->first ? '{' : ',';
+        *p++ = '"';
+    } else if (!l->first) {
+        *p++ = ' ';
     }
-    return put_text(l, l->first ? "" : " ") && put_text(l, name) && put_text(l, "=");
+    memcpy(p, name, name_len);
+    p += name_len;
+    if (l->format == LOG_FORMAT_JSON) {
+        *p++ = '"';
+        *p++ = ':';
+    } else {
+        *p++ = '=';
+    }
+    return put(l, text, (size_t)(p - text));
 }
 
 static void put_field(struct line *l, struct log_field field)

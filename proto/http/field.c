@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "proto/base/charset.h"
+
 #define PORT_MAX 65535
 
 static const char *const HOP_BY_HOP_NAMES[] = {
@@ -37,16 +39,6 @@ static const char *const PRIVATE_NAMES[] = {
     NULL,
 };
 
-static bool is_digit(unsigned char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_alpha(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 int field_hex_value(char c)
 {
     if (c >= '0' && c <= '9') {
@@ -61,32 +53,14 @@ int field_hex_value(char c)
     return -1;
 }
 
-static bool is_tchar(unsigned char c)
-{
-    /* memchr rather than strchr: the latter finds the terminating NUL too. */
-    static const char MARKS[] = "!#$%&'*+-.^_`|~";
-    return is_alpha(c) || is_digit(c) || memchr(MARKS, c, sizeof(MARKS) - 1) != NULL;
-}
-
 bool field_is_token(struct span s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        if (!is_tchar((unsigned char)s.p[i])) {
-            return false;
-        }
-    }
-    return s.len > 0;
+    return s.len > 0 && charset_covers(&CHARSET_TOKEN, s);
 }
 
 bool field_value_ok(struct span value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.p[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
+    return charset_covers(&CHARSET_FIELD_VALUE, value);
 }
 
 static unsigned char fold_name_byte(char c)
@@ -156,13 +130,11 @@ static bool is_ipv6(struct span s)
 
 static bool is_dns_name(struct span s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (!is_alpha(c) && !is_digit(c) && c != '-' && c != '.' && c != '_') {
-            return false;
-        }
-    }
-    return s.len > 0 && s.len <= FIELD_HOST_BYTES_MAX;
+    static const struct charset name = {{
+        CHARSET_DIGITS | CHARSET_LOW('-') | CHARSET_LOW('.'),
+        CHARSET_LETTERS | CHARSET_HIGH('_'),
+    }};
+    return s.len > 0 && s.len <= FIELD_HOST_BYTES_MAX && charset_covers(&name, s);
 }
 
 /* Nothing, or ":" and a port. */
@@ -237,13 +209,11 @@ static bool path_segment_ok(struct span s)
 /* Neither dots nor escapes nor parameters: no segment needs a closer look. */
 static bool is_simple_path(struct span path)
 {
-    for (size_t i = 0; i < path.len; i++) {
-        unsigned char c = (unsigned char)path.p[i];
-        if (!is_alpha(c) && !is_digit(c) && c != '/' && c != '-' && c != '_') {
-            return false;
-        }
-    }
-    return true;
+    static const struct charset simple = {{
+        CHARSET_DIGITS | CHARSET_LOW('/') | CHARSET_LOW('-'),
+        CHARSET_LETTERS | CHARSET_HIGH('_'),
+    }};
+    return charset_covers(&simple, path);
 }
 
 bool target_path_ok(struct span path)

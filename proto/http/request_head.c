@@ -14,6 +14,7 @@
 #include <llhttp.h>
 #include <string.h>
 
+#include "proto/base/charset.h"
 #include "proto/base/error.h"
 #include "proto/http/field.h"
 
@@ -37,25 +38,22 @@ static enum request_method method_of(struct span name)
 
 static bool target_bytes_ok(struct span target)
 {
-    for (size_t i = 0; i < target.len; i++) {
-        unsigned char c = (unsigned char)target.p[i];
-        if (c < 0x21 || c > 0x7e || c == '#') {
-            return false;
-        }
-    }
-    return target.len > 0;
+    /* Printable, without #. */
+    static const struct charset bytes = {{
+        UINT64_C(0xfffffffe00000000) & ~CHARSET_LOW('#'),
+        UINT64_C(0x7fffffffffffffff),
+    }};
+    return target.len > 0 && charset_covers(&bytes, target);
 }
 
 /* Of the letters that all methods in use are made of (nginx takes no others either). */
 static bool method_name_ok(struct span name)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.p[i];
-        if ((c < 'A' || c > 'Z') && c != '-' && c != '_') {
-            return false;
-        }
-    }
-    return name.len > 0;
+    static const struct charset letters = {{
+        CHARSET_LOW('-'),
+        CHARSET_CAPITALS | CHARSET_HIGH('_'),
+    }};
+    return name.len > 0 && charset_covers(&letters, name);
 }
 
 /* Takes "http://authority" off an absolute form (RFC 9112 3.2.2). False if there is no sound one.
@@ -376,24 +374,17 @@ static void judge_connection(struct request *r)
     judge_websocket(r, upgrade);
 }
 
-static bool id_byte_ok(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
-}
-
 static void take_id(struct request *r)
 {
+    static const struct charset marks = {{
+        CHARSET_DIGITS | CHARSET_LOW('-') | CHARSET_LOW('.'),
+        CHARSET_LETTERS | CHARSET_HIGH('_'),
+    }};
     struct span id = {NULL, 0};
-    if (count_field(r, "X-Request-Id", &id) != 1 || id.len == 0 || id.len > REQUEST_ID_BYTES_MAX) {
-        return;
+    if (count_field(r, "X-Request-Id", &id) == 1 && id.len > 0 && id.len <= REQUEST_ID_BYTES_MAX &&
+        charset_covers(&marks, id)) {
+        r->id = id;
     }
-    for (size_t i = 0; i < id.len; i++) {
-        if (!id_byte_ok(id.p[i])) {
-            return;
-        }
-    }
-    r->id = id;
 }
 
 enum request_state request_judge_head(struct request *r)

@@ -3,7 +3,7 @@
  * its safety: no text that passes can end a line of HTTP or climb out of a path. */
 #include "proto/wire/head_check.h"
 
-#include <string.h>
+#include "proto/base/charset.h"
 
 /* Length of the dot at the start of `s`: 1 for ".", 3 for "%2e", 0 for anything else. */
 static size_t dot_len(struct span s)
@@ -53,39 +53,19 @@ bool head_check_path(struct span path)
 
 bool head_check_visible(struct span text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] < 0x21 || text.p[i] > 0x7e) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_token_byte(char c)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
-        return true;
-    }
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+    static const struct charset visible = {{
+        UINT64_C(0xfffffffe00000000),
+        UINT64_C(0x7fffffffffffffff),
+    }};
+    return charset_covers(&visible, text);
 }
 
 bool head_check_name(struct span name)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        if (!is_token_byte(name.p[i])) {
-            return false;
-        }
-    }
-    return name.len > 0;
+    return name.len > 0 && charset_covers(&CHARSET_TOKEN, name);
 }
 
 bool head_check_value(struct span value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.p[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
+    return charset_covers(&CHARSET_FIELD_VALUE, value);
 }

@@ -54,7 +54,7 @@ static void remember(struct session *s, struct span method, const char *address)
         .server = s->server,
         .status = (uint16_t)r->status,
         .cut = r->cut,
-        .total_us = cut_us(clock_now_us() - s->request_us),
+        .total_us = cut_us(r->total_us),
         .queued_us = cut_us(r->queued_us),
         .agent_us = cut_us(r->agent_us),
         .server_us = r->server_us,
@@ -79,6 +79,7 @@ void access_log(struct session *s)
     struct span method = parsed ? request->method_name : (struct span){NULL, 0};
     char address[SESSION_ADDRESS_BYTES];
     session_format_address(s, address);
+    s->result.total_us = clock_now_us() - s->request_us;
     remember(s, method, address);
     if (!log_enabled(LOG_LEVEL_INFO)) {
         return;
@@ -88,7 +89,7 @@ void access_log(struct session *s)
               log_text("serial", s->serial[0] != '\0' ? s->serial : NULL),
               log_span("controller", controller_of(s)), log_uint("status", r->status),
               log_text("reason", r->reason), log_uint("bytes", r->bytes),
-              log_uint("us", clock_now_us() - s->request_us), log_uint("queued_us", r->queued_us),
+              log_uint("us", r->total_us), log_uint("queued_us", r->queued_us),
               log_uint("agent_us", r->agent_us), log_uint("server_us", r->server_us),
               log_bool("cut", r->cut));
 }

@@ -6,7 +6,8 @@
 struct session;
 struct worker;
 
-/* The line of the session's current request, from session->result. */
+/* The line of the session's current request, from session->result; the request has ended, and its
+ * total_us is set. */
 void access_log(struct session *s);
 
 /* The Date field's value now (IMF-fixdate, RFC 9110 5.6.7); made once a second. */

@@ -181,7 +181,7 @@ static void go_idle(struct session *s)
 void session_done(struct session *s)
 {
     access_log(s);
-    metrics_count_answer(&s->worker->metrics, s->result.status, clock_now_us() - s->request_us);
+    metrics_count_answer(&s->worker->metrics, s->result.status, s->result.total_us);
     if (s->close_after) {
         end_connection(s);
         return;
@@ -211,7 +211,7 @@ void session_cut(struct session *s, enum answer_reason reason)
     s->result.reason = answer_word(reason);
     s->result.cut = true;
     access_log(s);
-    metrics_count_answer(&s->worker->metrics, s->result.status, clock_now_us() - s->request_us);
+    metrics_count_answer(&s->worker->metrics, s->result.status, s->result.total_us);
     s->state = SESSION_ENDING;
     wheel_cancel(&s->deadline);
     conn_abort(s->conn);

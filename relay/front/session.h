@@ -49,6 +49,7 @@ struct session_result {
     unsigned status;
     const char *reason; /* machine word, NULL = the building's own answer */
     uint64_t bytes;     /* written to the client */
+    uint64_t total_us;  /* from its first byte to its end; access_log takes it */
     uint64_t queued_us; /* until a tunnel took it */
     uint64_t agent_us;  /* from then to the end */
     uint32_t server_us; /* as the agent measured it */

@@ -7,6 +7,7 @@ endfunction()
 
 tnx_unit(base/error proto_base)
 tnx_unit(base/span proto_base)
+tnx_unit(base/charset proto_base)
 tnx_unit(base/buffer proto_base)
 tnx_failing_allocator(test_base_buffer)
 tnx_unit(base/list proto_base)
