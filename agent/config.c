@@ -43,6 +43,7 @@ static const struct conf_key keys[] = {
     {"server", "user", CONF_TEXT, AT(user), 0, 0, NULL, false, NULL},
     {"server", "password_file", CONF_PATH, AT(password_file), 0, 0, NULL, false, NULL},
     {"server", "max_connections", CONF_UINT, AT(max_connections), 1, 64, NULL, false, "8"},
+    {"server", "max_paused", CONF_UINT, AT(max_paused), 0, 512, NULL, false, "32"},
     {"timeouts", "connect", CONF_SECONDS, AT(connect_ms), 100, 60000, NULL, false, "3"},
     {"timeouts", "answer", CONF_SECONDS, AT(answer_ms), 100, 600000, NULL, false, "10"},
     {"timeouts", "answer_fb", CONF_SECONDS, AT(answer_fb_ms), 100, 600000, NULL, false, "30"},
@@ -371,6 +372,7 @@ struct upstream_settings config_upstream(const struct config *c)
         .user = c->user != NULL ? c->user : "",
         .password = c->password,
         .max_connections = c->max_connections,
+        .max_paused = c->max_paused,
         .connect_timeout_ms = c->connect_ms,
         .answer_timeout_ms = c->answer_ms,
         .feedback_timeout_ms = c->answer_fb_ms,
@@ -386,6 +388,7 @@ bool config_same_upstream(const struct config *a, const struct config *b)
 {
     return same_text(a->server_url, b->server_url) && a->auth == b->auth &&
            same_text(a->user, b->user) && secret_equal(a->password, b->password, SECRET_BYTES) &&
-           a->max_connections == b->max_connections && a->connect_ms == b->connect_ms &&
-           a->answer_ms == b->answer_ms && a->answer_fb_ms == b->answer_fb_ms;
+           a->max_connections == b->max_connections && a->max_paused == b->max_paused &&
+           a->connect_ms == b->connect_ms && a->answer_ms == b->answer_ms &&
+           a->answer_fb_ms == b->answer_fb_ms;
 }

@@ -33,6 +33,7 @@ struct config {
     char *user;
     char *password_file;
     uint32_t max_connections;
+    uint32_t max_paused;
     uint32_t connect_ms;
     uint32_t answer_ms;
     uint32_t answer_fb_ms;

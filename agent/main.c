@@ -96,6 +96,7 @@ static const char help_run[] =
     "  user = service\n"
     "  password_file = password        not readable by everybody\n"
     "  max_connections = 8             to the server, at once\n"
+    "  max_paused = 32                 more of them whose answer waits for a slow caller\n"
     "  [timeouts]                      seconds; 0.5 and 2m work too\n"
     "  connect = 3                     to the server\n"
     "  answer = 10                     of the server\n"

@@ -41,7 +41,7 @@ static void free_if_closed(struct connection *c)
     pool_handle_closed(u);
 }
 
-/* No longer counts against max_connections. */
+/* Counts no more. */
 static void give_up_place(struct upstream *u)
 {
     u->n_open--;
@@ -251,16 +251,22 @@ void connection_set_idle(struct connection *c, uint32_t idle_ms)
     pool_wake(u);
 }
 
+bool connection_waits_for_caller(const struct connection *c)
+{
+    return c->call != NULL && c->call->paused && c->call->told;
+}
+
 void connection_update_reading(struct connection *c)
 {
     bool up = c->state == CONNECTION_IDLE || c->state == CONNECTION_BUSY;
-    bool wanted = up && !(c->call != NULL && c->call->paused && c->call->told);
+    bool wanted = up && !connection_waits_for_caller(c);
     if (!up || wanted == c->is_reading) {
         return;
     }
     if (!wanted) {
         uv_read_stop((uv_stream_t *)&c->tcp);
         c->is_reading = false;
+        pool_wake(c->upstream); /* there may be room for another one now */
     } else if (exchange_start_reading(c) < 0) {
         /* libuv refuses only a connection that is broken: its deadline ends the call. */
         c->is_reading = false;

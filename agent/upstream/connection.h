@@ -81,6 +81,9 @@ struct upstream_call *connection_take_call(struct connection *c);
 /* Up and without a call: may be used again for `idle_ms`. */
 void connection_set_idle(struct connection *c, uint32_t idle_ms);
 
+/* The answer's body is not wanted at the moment: it is not read, and the server waits. */
+bool connection_waits_for_caller(const struct connection *c);
+
 /* Starts or stops reading, as state and the call's `paused` ask for. */
 void connection_update_reading(struct connection *c);
 

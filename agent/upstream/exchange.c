@@ -209,7 +209,7 @@ static void end_exchange(struct connection *c, size_t n_left)
     bool again = c->is_challenge;
     uint32_t ms = idle_ms(c, n_left);
     struct upstream_call *call = connection_take_call(c);
-    if (ms > 0) {
+    if (ms > 0 && !pool_is_over(c->upstream)) {
         connection_set_idle(c, ms);
     } else {
         connection_close(c);

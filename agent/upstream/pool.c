@@ -5,10 +5,11 @@
  * loop come back to them in its next turn without sleeping in between. A connection that was read
  * to the end of its answer takes the next call at once, so that the server has something to do
  * while the other answers are read. A call takes the kept connection that was used last; without
- * one a new one is opened, up to max_connections; else it waits. One timer ticks while there is a
- * call or a connection; each tick looks at all deadlines, which are few. Since ending a call runs
- * foreign code that may end others, every walk over a list starts again from its beginning after
- * each. */
+ * one a new one is opened, up to max_connections, of which paused ones are no part; else it waits.
+ * How many are paused is counted when somebody would have to wait, and kept nowhere. One timer
+ * ticks while there is a call or a connection; each tick looks at all deadlines, which are few.
+ * Since ending a call runs foreign code that may end others, every walk over a list starts again
+ * from its beginning after each. */
 #include "agent/upstream/pool.h"
 
 #include <stdlib.h>
@@ -67,10 +68,36 @@ static void fail_first(struct upstream *u, enum head_reset reason)
 
 /* ---- who gets which connection ---- */
 
+uint32_t pool_n_paused(const struct upstream *u)
+{
+    uint32_t n = 0;
+    for (struct list *node = u->busy.next; node != &u->busy; node = node->next) {
+        n += connection_waits_for_caller(connection_of(node)) ? 1 : 0;
+    }
+    return n;
+}
+
+/* Those that count against max_connections. */
+static uint32_t n_counted(const struct upstream *u)
+{
+    uint32_t n_paused = pool_n_paused(u);
+    return u->n_open - (n_paused < u->max_paused ? n_paused : u->max_paused);
+}
+
+static bool is_full(const struct upstream *u)
+{
+    return u->n_open >= u->max_connections && n_counted(u) >= u->max_connections;
+}
+
+bool pool_is_over(const struct upstream *u)
+{
+    return u->n_open > u->max_connections && n_counted(u) > u->max_connections;
+}
+
 /* For a call that wants a new connection a kept one makes room, the one unused longest. */
 static void make_room(struct upstream *u)
 {
-    if (u->n_open >= u->max_connections && !list_empty(&u->idle)) {
+    if (is_full(u) && !list_empty(&u->idle)) {
         connection_close(connection_of(u->idle.prev));
     }
 }
@@ -86,7 +113,7 @@ static bool dispatch_first(struct upstream *u)
         return true;
     }
     make_room(u);
-    if (u->n_open >= u->max_connections) {
+    if (is_full(u)) {
         return false;
     }
     pop_call(u);
@@ -140,8 +167,7 @@ static void expire_queue(struct upstream *u, uint64_t now_ms)
 /* A body that the caller does not want at the moment is not late. */
 static bool is_late(const struct connection *c, uint64_t now_ms)
 {
-    bool waits_for_caller = c->call != NULL && c->call->paused && c->call->told;
-    return now_ms >= c->deadline_ms && !waits_for_caller;
+    return now_ms >= c->deadline_ms && !connection_waits_for_caller(c);
 }
 
 static void expire_connections(struct list *connections, uint64_t now_ms)

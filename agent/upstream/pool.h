@@ -27,6 +27,7 @@ struct upstream {
     struct origin origin;
     struct authorization authorization;
     uint32_t max_connections;
+    uint32_t max_paused;
     uint32_t connect_timeout_ms;
     uint32_t answer_timeout_ms;
     uint32_t feedback_timeout_ms;
@@ -35,7 +36,7 @@ struct upstream {
     struct list idle;  /* connections, the one used last first */
     struct list busy;  /* connections with a call, being opened or used */
     uint32_t n_queued;
-    uint32_t n_open; /* connections in use of max_connections */
+    uint32_t n_open; /* connections in use of max_connections and max_paused */
 
     uv_timer_t timer;      /* ticks while there is a call or a connection */
     uint64_t last_tick_ms; /* uv_now */
@@ -79,6 +80,12 @@ enum head_delivered pool_unsent(const struct upstream_call *call);
 /* Opening a connection timed out. If none is up, all who are queued would wait for the same: they
  * fail at once. */
 void pool_server_is_silent(struct upstream *u);
+
+/* Busy connections whose answer waits for its caller. */
+uint32_t pool_n_paused(const struct upstream *u);
+
+/* True if there are more connections than calls may have: one that becomes idle is not kept. */
+bool pool_is_over(const struct upstream *u);
 
 /* A connection has become idle, or no longer counts against max_connections: who waits is looked
  * at in the loop's next turn. */

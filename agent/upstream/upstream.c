@@ -33,6 +33,7 @@ static int take_settings(struct upstream *u, const struct upstream_settings *s,
         rc = authorization_init(&u->authorization, s->auth, s->user, s->password, e);
     }
     u->max_connections = s->max_connections;
+    u->max_paused = s->max_paused;
     u->connect_timeout_ms = s->connect_timeout_ms;
     u->answer_timeout_ms = s->answer_timeout_ms;
     u->feedback_timeout_ms = s->feedback_timeout_ms;
@@ -143,6 +144,7 @@ void upstream_read_stats(const struct upstream *u, struct upstream_stats *s)
 {
     s->n_open = u->n_open;
     s->n_busy = count(&u->busy);
+    s->n_paused = pool_n_paused(u);
     s->n_queued = u->n_queued;
     s->n_calls = u->n_calls;
     s->n_failed = u->n_failed;

@@ -2,6 +2,11 @@
 /* The HTTP client towards one Thinknx server: a bounded pool of keep-alive connections, a bounded
  * queue before it, and the server's authentication.
  *
+ * A connection whose call is paused in the middle of its answer's body waits for its caller, and
+ * the server has nothing to do for it. So it does not count against max_connections, up to
+ * max_paused of them: slow readers of large answers keep nobody else waiting. When they go on there
+ * may be more at work than max_connections for a while; never are there more than both together.
+ *
  * A call ends with exactly one of on_end and on_fail (none after upstream_cancel). Callbacks fire
  * from the loop, never from inside upstream_call, upstream_pause or upstream_resume. From inside
  * any callback all functions here may be called, upstream_cancel of that call and upstream_close
@@ -63,6 +68,7 @@ struct upstream_settings {
     const char *user;     /* copied */
     const char *password; /* copied, cleansed on free */
     uint32_t max_connections;
+    uint32_t max_paused;         /* 0 = paused ones count like all others */
     uint32_t connect_timeout_ms; /* resolving the name included */
     /* From sending to the end of the answer's head, and between two pieces of its body unless the
      * call is paused. Times are looked at every 100 ms. */
@@ -121,6 +127,7 @@ void upstream_resume(struct upstream_call *call);
 struct upstream_stats {
     uint32_t n_open;
     uint32_t n_busy;
+    uint32_t n_paused; /* of the busy ones */
     uint32_t n_queued;
     uint64_t n_calls;
     uint64_t n_failed;

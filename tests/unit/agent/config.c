@@ -107,6 +107,7 @@ static void test_config_has_defaults(void **state)
     assert_string_equal(u.user, "");
     assert_string_equal(u.password, "");
     assert_int_equal(u.max_connections, 8);
+    assert_int_equal(u.max_paused, 32);
     assert_int_equal(u.connect_timeout_ms, 3000);
     assert_int_equal(u.answer_timeout_ms, 10000);
     assert_int_equal(u.feedback_timeout_ms, 30000);
@@ -124,7 +125,7 @@ static void test_config_takes_everything(void **state)
         "proxy_password_file = password\n"
         "pin_sha256 = 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
         "[server]\nurl = http://server.lan\nauth = digest\nuser = service\n"
-        "password_file = password\nmax_connections = 3\n"
+        "password_file = password\nmax_connections = 3\nmax_paused = 0\n"
         "[timeouts]\nconnect = 0.5\nanswer = 2m\nanswer_fb = 45\ndrain = 1\n"
         "[agent]\nlog_level = debug\nlog_format = json\nstatus_socket = s\nruntime_file = r\n");
     struct dialer_settings d = config_dialer(c, 1);
@@ -142,6 +143,7 @@ static void test_config_takes_everything(void **state)
     assert_string_equal(u.user, "service");
     assert_string_equal(u.password, PASSWORD);
     assert_int_equal(u.max_connections, 3);
+    assert_int_equal(u.max_paused, 0);
     assert_int_equal(u.connect_timeout_ms, 500);
     assert_int_equal(u.answer_timeout_ms, 120000);
     assert_int_equal(c->log_format, LOG_FORMAT_JSON);
