@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "agent/answer.h"
@@ -403,22 +404,31 @@ static bool run_out(struct agent *a)
     return ended;
 }
 
-static int finish(struct agent *a)
+static void remove_runtime_file(const struct agent *a)
 {
-    if (!run_out(a)) {
+    const char *path = edition_config(a->edition)->runtime_file;
+
+    if (path != NULL) {
+        (void)unlink(path); /* it may have been removed already */
+    }
+}
+
+/* `code` is what the process will end with if this succeeds. */
+static int finish(struct agent *a, int code)
+{
+    bool ended = run_out(a);
+
+    remove_runtime_file(a);
+    if (!ended) {
         log_event(LOG_LEVEL_INFO, "ended", log_text("reason", "a name is still being resolved"));
-        return 0; /* the kernel takes the rest */
+        _exit(code); /* exit would wait for libuv's threads, and so for the resolver */
     }
     link_set_free(a->links);
     int rc = uv_loop_close(&a->loop);
     assert(rc == 0);
-    if (edition_config(a->edition)->runtime_file != NULL) {
-        (void)unlink(
-            edition_config(a->edition)->runtime_file); /* it may have been removed already */
-    }
     edition_unref(a->edition);
     log_event(LOG_LEVEL_INFO, "ended", log_text("reason", "all closed"));
-    return rc == 0 ? 0 : 1;
+    return rc == 0 ? code : 1;
 }
 
 static int run(struct agent *a)
@@ -445,8 +455,7 @@ static int run(struct agent *a)
         start_watchdog(a);
     }
     (void)uv_run(&a->loop, UV_RUN_DEFAULT); /* until stop_if_done */
-    int finished = finish(a);
-    return code != 0 ? code : finished;
+    return finish(a, code);
 }
 
 int agent_run(const char *config_path)

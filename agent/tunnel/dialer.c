@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/tunnel/lookup.h"
 #include "agent/tunnel/race.h"
 #include "agent/tunnel/retry.h"
 #include "proto/base/list.h"
@@ -41,11 +42,15 @@ struct dialer {
     struct retry retry;
     uv_timer_t timer;
     uint64_t due_ms;
-    struct race *race;   /* RESOLVING, RACING */
-    struct leg *current; /* CONNECTING, OPEN */
-    struct list old;     /* legs that drain */
+    struct lookup lookup; /* of the relay, or the proxy */
+    struct race *race;    /* RESOLVING, RACING */
+    struct leg *current;  /* CONNECTING, OPEN */
+    struct list old;      /* legs that drain */
     uint32_t n_old;
     struct error_text last_error;
+    uint64_t n_failed; /* attempts since a tunnel was open */
+    uint64_t told_ms;  /* when the log had the last of them */
+    struct error_text told;
 };
 
 const char *dialer_state_name(enum dialer_state state)
@@ -78,6 +83,7 @@ static void on_timer_closed(uv_handle_t *handle)
     struct dialer *d = handle->data;
     const struct dialer_owner owner = d->owner;
 
+    lookup_close(&d->lookup);
     link_lane_close(d->lane);
     free(d);
     owner.on_closed(owner.user);
@@ -100,6 +106,29 @@ static void wait_for(struct dialer *d, uint32_t ms)
     (void)uv_timer_start(&d->timer, on_due, ms, 0);
 }
 
+/* Whether the log should have this failed attempt. */
+static bool is_news(struct dialer *d, const char *reason)
+{
+    uint64_t now_ms = uv_now(d->owner.loop);
+    uint64_t quiet_ms = strcmp(reason, d->told.text) == 0 ? DIALER_LOG_MS : DIALER_LOG_CHANGED_MS;
+
+    if (d->n_failed > 1 && now_ms - d->told_ms < quiet_ms) {
+        return false;
+    }
+    d->told_ms = now_ms;
+    (void)error_set(&d->told, ERROR_CLOSED, "%s", reason);
+    return true;
+}
+
+static void tell_failure(struct dialer *d, enum retry_class class, const char *reason, uint32_t ms)
+{
+    d->n_failed++;
+    log_event(is_news(d, reason) ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, "relay not reached",
+              log_text("relay", d->relay), log_text("class", retry_class_name(class)),
+              log_text("reason", reason), log_uint("retry_ms", ms),
+              log_uint("attempts", d->n_failed));
+}
+
 static void retry_later(struct dialer *d, enum retry_class class, uint64_t lived_ms,
                         const char *reason)
 {
@@ -107,9 +136,13 @@ static void retry_later(struct dialer *d, enum retry_class class, uint64_t lived
 
     (void)error_set(&d->last_error, ERROR_CLOSED, "%s", reason);
     wait_for(d, ms);
-    log_event(LOG_LEVEL_WARN, lived_ms > 0 ? "tunnel lost" : "relay not reached",
-              log_text("relay", d->relay), log_text("class", retry_class_name(class)),
-              log_text("reason", reason), log_uint("retry_ms", ms));
+    if (lived_ms == 0) {
+        tell_failure(d, class, reason, ms);
+        return;
+    }
+    log_event(LOG_LEVEL_WARN, "tunnel lost", log_text("relay", d->relay),
+              log_text("class", retry_class_name(class)), log_text("reason", reason),
+              log_uint("retry_ms", ms));
 }
 
 static void free_leg(struct leg *leg)
@@ -129,7 +162,9 @@ static void on_up(void *user, struct tunnel *t, const struct mux_peer *peer)
     d->last_error.text[0] = '\0';
     log_event(LOG_LEVEL_INFO, "tunnel up", log_text("relay", d->relay),
               log_text("serial", d->settings.serial), log_uint("tunnel", peer->generation),
-              log_text("software", peer->software), log_uint("version", peer->version));
+              log_text("software", peer->software), log_uint("version", peer->version),
+              log_uint("attempts", d->n_failed + 1));
+    d->n_failed = 0;
     d->owner.on_up(d->owner.user);
 }
 
@@ -249,7 +284,7 @@ static void open_tunnel(struct dialer *d, const struct sockaddr *address)
     struct leg *leg = calloc(1, sizeof(*leg));
 
     if (leg == NULL) {
-        retry_later(d, RETRY_UNREACHABLE, 0, "no memory");
+        retry_later(d, RETRY_FAILED, 0, "no memory");
         return;
     }
     list_init(&leg->node);
@@ -281,8 +316,8 @@ static void on_due(uv_timer_t *timer)
     const struct url *to = d->settings.proxy != NULL ? d->settings.proxy : d->settings.relay;
 
     enter(d, DIALER_RESOLVING);
-    if (race_start(d->owner.loop, to, on_raced, d, &d->race) != 0) {
-        retry_later(d, RETRY_UNREACHABLE, 0, "no memory");
+    if (race_start(d->owner.loop, &d->lookup, to, on_raced, d, &d->race) != 0) {
+        retry_later(d, RETRY_FAILED, 0, "no memory");
     }
 }
 
@@ -316,6 +351,7 @@ int dialer_new(const struct dialer_owner *owner, const struct dialer_settings *s
     url_format_authority(settings->relay, URL_RELAY_PORT, authority);
     (void)snprintf(d->relay, sizeof(d->relay), "wss://%s", authority); /* is counted to fit */
     retry_init(&d->retry);
+    lookup_init(&d->lookup, owner->loop);
     list_init(&d->old);
     (void)uv_timer_init(owner->loop, &d->timer); /* cannot fail */
     d->timer.data = d;
@@ -333,6 +369,7 @@ int dialer_change(struct dialer *d, const struct dialer_settings *settings, stru
         return rc;
     }
     d->settings = *settings;
+    d->n_failed = 0;
     if (d->state == DIALER_WAITING) {
         retry_init(&d->retry);
         wait_for(d, 0);

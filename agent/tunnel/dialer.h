@@ -18,6 +18,11 @@
 
 /* Tunnels of one dialer that drain at the same time; one more cuts the oldest. */
 #define DIALER_DRAINING_MAX 4
+/* The log of an outage, which may last for weeks with an attempt each second: its first attempt is
+ * told, then one of so many ms; one that fails for another reason than the last one told, earlier.
+ * At level debug all are. */
+#define DIALER_LOG_MS         600000
+#define DIALER_LOG_CHANGED_MS 60000
 
 enum dialer_state {
     DIALER_WAITING,    /* for the next attempt */

@@ -73,6 +73,9 @@ static void end_link(struct link *l, enum link_failure failure, const char *reas
     void *user = l->user;
     enum link_state state = l->state;
     struct error_text copy;
+    if (failure == LINK_LOST && !link_reached(l)) {
+        failure = LINK_UNREACHED;
+    }
     struct link_end end = {
         .failure = l->peer_closed && !l->close_sent ? LINK_PEER_CLOSED : failure,
         .was_open = l->was_open,
@@ -248,6 +251,11 @@ int link_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     }
     l->wsi = wsi;
     return on_link_event(l, reason, in, len);
+}
+
+bool link_reached(const struct link *l)
+{
+    return l->was_open || (l->lane->connecting == l && trust_began(l->lane->trust));
 }
 
 bool link_can_send(const struct link *l)

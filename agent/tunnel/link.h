@@ -66,7 +66,8 @@ int link_lane_change(struct link_lane *lane, const struct trust_settings *trust,
 void link_lane_close(struct link_lane *lane);
 
 enum link_failure {
-    LINK_LOST,       /* the connection ended, or never came to be */
+    LINK_UNREACHED,  /* no TCP connection to the relay, or none beyond the proxy */
+    LINK_LOST,       /* there was one, and it ended */
     LINK_REFUSED,    /* 401 or 403 */
     LINK_PEER_CLOSED /* by a close frame */
 };
@@ -106,6 +107,9 @@ struct link_target {
 int link_open(struct link_lane *lane, const struct link_target *target,
               const struct link_callbacks *callbacks, void *user, struct link **l,
               struct error_text *e);
+
+/* False while only kernels, or a proxy, can have heard of the link. */
+bool link_reached(const struct link *l);
 
 /* True if link_send may be called now: open, and nothing of an earlier message is waiting. */
 bool link_can_send(const struct link *l);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Happy eyeballs.
+/* Happy eyeballs, in rounds.
  *
- * Happy path: uv_getaddrinfo gives the addresses; the first is connected to; every RACE_STAGGER_MS,
- * or at once when an attempt fails, the next one joins; the first that connects wins.
+ * Happy path: the lookup gives the addresses; the first is connected to; every RACE_STAGGER_MS, or
+ * at once when an attempt fails, the next one joins; the first that connects wins.
  *
- * Failures: the name does not resolve; all attempts fail; RACE_DEADLINE_MS passes. In every case,
- * and on race_cancel, all handles are closed, and the race frees itself when the last of them and
- * the resolver have called back. */
+ * The lookup is slow or fails: the addresses that it remembers take part instead.
+ *
+ * Failures: the name does not resolve and never did; all attempts have failed; RACE_DEADLINE_MS
+ * passes. In every case, and on race_cancel, all handles are closed, and the race frees itself when
+ * the last of them has called back. */
 #include "agent/tunnel/race.h"
 
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,38 +22,36 @@ struct attempt {
     uv_tcp_t tcp;
     uv_connect_t connect;
     struct race *race;
+    size_t address;
 };
 
 struct race {
-    uv_getaddrinfo_t resolver;
-    uv_timer_t stagger;
+    struct lookup *lookup;
+    uv_timer_t next_timer; /* patience, then stagger or round */
     uv_timer_t deadline;
-    struct attempt attempts[RACE_ADDRESSES_MAX];
+    struct attempt attempts[RACE_ATTEMPTS_MAX];
     struct sockaddr_storage addresses[RACE_ADDRESSES_MAX];
-    size_t n_addresses;
+    size_t n_addresses; /* 0 = still resolving */
+    size_t next;        /* address of this round */
     size_t n_started;
     size_t n_failed;
     size_t n_handles; /* open, or their close callback is pending */
-    bool resolving;
-    bool over;   /* won, lost or cancelled */
-    int failure; /* the most telling one so far */
+    bool resolving;   /* on_resolved is to come */
+    bool resting;     /* all of this round was started; the timer begins the next one */
+    bool over;        /* won, lost or cancelled */
+    int failure;      /* the most telling one so far */
     struct url to;
     race_done on_done;
     void *user;
 };
 
-static void free_if_idle(struct race *r)
-{
-    if (r->over && !r->resolving && r->n_handles == 0) {
-        free(r);
-    }
-}
-
 static void on_closed(uv_handle_t *handle)
 {
     struct race *r = handle->data;
     r->n_handles--;
-    free_if_idle(r);
+    if (r->n_handles == 0) {
+        free(r);
+    }
 }
 
 static void close_handle(uv_handle_t *handle)
@@ -66,7 +65,11 @@ static void close_handle(uv_handle_t *handle)
 static void end(struct race *r)
 {
     r->over = true;
-    close_handle((uv_handle_t *)&r->stagger);
+    if (r->resolving) {
+        r->resolving = false;
+        lookup_stop(r->lookup);
+    }
+    close_handle((uv_handle_t *)&r->next_timer);
     close_handle((uv_handle_t *)&r->deadline);
     for (size_t i = 0; i < r->n_started; i++) {
         close_handle((uv_handle_t *)&r->attempts[i].tcp);
@@ -99,7 +102,6 @@ static void note_failure(struct race *r, int status)
     if (r->failure == 0 || dull) {
         r->failure = status;
     }
-    r->n_failed++;
 }
 
 static void start_next(struct race *r);
@@ -113,48 +115,69 @@ static void on_connected(uv_connect_t *connect, int status)
         return;
     }
     if (status == 0) {
-        finish(r, (const struct sockaddr *)&r->addresses[a - r->attempts], NULL);
+        finish(r, (const struct sockaddr *)&r->addresses[a->address], NULL);
         return;
     }
     note_failure(r, status);
+    r->n_failed++;
+    close_handle((uv_handle_t *)&a->tcp);
     start_next(r);
 }
 
-static void on_stagger(uv_timer_t *timer)
+static int start_attempt(struct race *r, size_t address)
 {
-    start_next(timer->data);
-}
-
-static int start_attempt(struct race *r, size_t i)
-{
-    struct attempt *a = &r->attempts[i];
+    struct attempt *a = &r->attempts[r->n_started];
 
     a->race = r;
-    int rc = uv_tcp_init(r->stagger.loop, &a->tcp); /* fails for no reason we could cause */
+    a->address = address;
+    int rc = uv_tcp_init(r->deadline.loop, &a->tcp); /* fails for no reason we could cause */
     if (rc != 0) {
         return rc;
     }
     a->tcp.data = r;
     a->connect.data = a;
     r->n_handles++;
-    r->n_started = i + 1;
-    return uv_tcp_connect(&a->connect, &a->tcp, (const struct sockaddr *)&r->addresses[i],
-                          on_connected);
+    r->n_started++;
+    rc = uv_tcp_connect(&a->connect, &a->tcp, (const struct sockaddr *)&r->addresses[address],
+                        on_connected);
+    if (rc != 0) {
+        r->n_failed++;
+    }
+    return rc;
 }
 
-/* One more attempt, or the end when none is left that could win. */
+static void on_next(uv_timer_t *timer)
+{
+    struct race *r = timer->data;
+    if (r->resting) {
+        r->resting = false;
+        r->next = 0;
+    }
+    start_next(r);
+}
+
+static void wait(struct race *r)
+{
+    r->resting = r->next == r->n_addresses;
+    (void)uv_timer_start(&r->next_timer, on_next, r->resting ? RACE_ROUND_MS : RACE_STAGGER_MS, 0);
+}
+
+/* One more attempt, or else the end if there is none that could win. */
 static void start_next(struct race *r)
 {
-    while (!r->over && r->n_started < r->n_addresses) {
-        int rc = start_attempt(r, r->n_started);
+    while (r->next < r->n_addresses && r->n_started < RACE_ATTEMPTS_MAX) {
+        int rc = start_attempt(r, r->next);
+        r->next++;
         if (rc == 0) {
-            (void)uv_timer_start(&r->stagger, on_stagger, RACE_STAGGER_MS, 0);
+            wait(r);
             return;
         }
         note_failure(r, rc);
     }
-    if (!r->over && r->n_failed == r->n_addresses) {
+    if (r->n_failed == r->n_started && !r->resolving) {
         lose(r, uv_strerror(r->failure));
+    } else if (!r->resting) {
+        wait(r);
     }
 }
 
@@ -165,6 +188,7 @@ static void on_deadline(uv_timer_t *timer)
 
 static void begin(struct race *r)
 {
+    (void)uv_timer_stop(&r->next_timer);
     (void)uv_timer_start(&r->deadline, on_deadline, RACE_DEADLINE_MS, 0);
     start_next(r);
 }
@@ -174,110 +198,104 @@ static void on_begin(uv_timer_t *timer)
     begin(timer->data);
 }
 
-static void add_address(struct race *r, const struct sockaddr *address, size_t len)
+static bool is_known(const struct race *r, const struct sockaddr_storage *address)
 {
-    struct sockaddr_storage *slot = &r->addresses[r->n_addresses++];
-    memcpy(slot, address, len);
-    if (slot->ss_family == AF_INET6) {
-        ((struct sockaddr_in6 *)slot)->sin6_port = htons(r->to.port);
-    } else {
-        ((struct sockaddr_in *)slot)->sin_port = htons(r->to.port);
-    }
-}
-
-static const struct addrinfo *skip_to(const struct addrinfo *a, bool v6)
-{
-    while (a != NULL && (a->ai_family != AF_INET && a->ai_family != AF_INET6)) {
-        a = a->ai_next;
-    }
-    while (a != NULL && a->ai_family != (v6 ? AF_INET6 : AF_INET)) {
-        a = a->ai_next;
-    }
-    return a;
-}
-
-/* The families in turn, beginning with the one that the system prefers (RFC 6724), each in the
- * system's order. */
-static void take_addresses(struct race *r, const struct addrinfo *all)
-{
-    const struct addrinfo *next[2] = {skip_to(all, false), skip_to(all, true)};
-    size_t turn = all->ai_family == AF_INET6 ? 1 : 0;
-
-    while (r->n_addresses < RACE_ADDRESSES_MAX && (next[0] != NULL || next[1] != NULL)) {
-        const struct addrinfo *a = next[turn];
-        if (a != NULL) {
-            add_address(r, a->ai_addr, a->ai_addrlen);
-            next[turn] = skip_to(a->ai_next, turn == 1);
+    for (size_t i = 0; i < r->n_addresses; i++) {
+        if (memcmp(&r->addresses[i], address, sizeof(*address)) == 0) {
+            return true;
         }
-        turn = 1 - turn;
+    }
+    return false;
+}
+
+/* Those of the lookup that do not take part yet. */
+static void take_addresses(struct race *r)
+{
+    size_t n;
+    const struct sockaddr_storage *from = lookup_addresses(r->lookup, &n);
+
+    for (size_t i = 0; i < n && r->n_addresses < RACE_ADDRESSES_MAX; i++) {
+        if (!is_known(r, &from[i])) {
+            r->addresses[r->n_addresses++] = from[i];
+        }
     }
 }
 
-static void on_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo *all)
+/* The resolver is silent: the last answer will do. */
+static void on_impatient(uv_timer_t *timer)
 {
-    struct race *r = resolver->data;
+    struct race *r = timer->data;
+    take_addresses(r);
+    begin(r);
+}
+
+static void on_resolved(void *user, int status)
+{
+    struct race *r = user;
+    bool begun = r->n_addresses > 0;
+    struct error_text e;
 
     r->resolving = false;
-    if (!r->over && status != 0) {
-        struct error_text e;
-        (void)error_set(&e, ERROR_CLOSED, "cannot resolve %s: %s", r->to.host, uv_strerror(status));
+    take_addresses(r);
+    if (r->n_addresses == 0) {
+        (void)error_set(&e, ERROR_CLOSED, "cannot resolve %s: %s", r->to.host,
+                        uv_strerror(status == 0 ? UV_EAI_NODATA : status));
         finish(r, NULL, e.text);
-    } else if (!r->over) {
-        take_addresses(r, all);
+    } else if (!begun) {
         begin(r);
+    } else if (r->resting) {
+        start_next(r);
     }
-    uv_freeaddrinfo(all);
-    free_if_idle(r);
 }
 
 /* An address needs no resolver. True if the host is one. */
 static bool take_literal(struct race *r)
 {
-    struct sockaddr_storage address = {0};
+    struct sockaddr_storage *address = &r->addresses[0];
 
     if (!r->to.literal) {
         return false;
     }
-    int rc = r->to.v6 ? uv_ip6_addr(r->to.host, 0, (struct sockaddr_in6 *)&address)
-                      : uv_ip4_addr(r->to.host, 0, (struct sockaddr_in *)&address);
-    if (rc != 0) {
-        return false;
-    }
-    add_address(r, (const struct sockaddr *)&address,
-                r->to.v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
-    return true;
+    int rc = r->to.v6 ? uv_ip6_addr(r->to.host, r->to.port, (struct sockaddr_in6 *)address)
+                      : uv_ip4_addr(r->to.host, r->to.port, (struct sockaddr_in *)address);
+    r->n_addresses = rc == 0 ? 1 : 0;
+    return rc == 0;
 }
 
-static int start_resolving(uv_loop_t *loop, struct race *r)
+static int start(struct race *r)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    size_t n_known;
 
     if (take_literal(r)) {
-        return uv_timer_start(&r->stagger, on_begin, 0, 0);
+        return uv_timer_start(&r->next_timer, on_begin, 0, 0);
     }
-    r->resolver.data = r;
-    int rc = uv_getaddrinfo(loop, &r->resolver, on_resolved, r->to.host, NULL, &hints);
+    int rc = lookup_start(r->lookup, &r->to, on_resolved, r);
     r->resolving = rc == 0;
+    (void)lookup_addresses(r->lookup, &n_known);
+    if (rc == 0 && n_known > 0) {
+        rc = uv_timer_start(&r->next_timer, on_impatient, RACE_RESOLVE_MS, 0);
+    }
     return rc;
 }
 
-int race_start(uv_loop_t *loop, const struct url *to, race_done on_done, void *user,
-               struct race **race)
+int race_start(uv_loop_t *loop, struct lookup *lookup, const struct url *to, race_done on_done,
+               void *user, struct race **race)
 {
     struct race *r = calloc(1, sizeof(*r));
 
     if (r == NULL) {
         return ERROR_NOMEM;
     }
+    r->lookup = lookup;
     r->to = *to;
     r->on_done = on_done;
     r->user = user;
-    (void)uv_timer_init(loop, &r->stagger); /* neither can fail */
+    (void)uv_timer_init(loop, &r->next_timer); /* neither can fail */
     (void)uv_timer_init(loop, &r->deadline);
-    r->stagger.data = r;
+    r->next_timer.data = r;
     r->deadline.data = r;
     r->n_handles = 2;
-    if (start_resolving(loop, r) != 0) {
+    if (start(r) != 0) {
         race_cancel(r);
         return ERROR_NOMEM;
     }
@@ -288,12 +306,9 @@ int race_start(uv_loop_t *loop, const struct url *to, race_done on_done, void *u
 void race_cancel(struct race *r)
 {
     end(r);
-    if (r->resolving) {
-        (void)uv_cancel((uv_req_t *)&r->resolver); /* works if it has not been begun */
-    }
 }
 
 bool race_resolving(const struct race *r)
 {
-    return r->resolving;
+    return r->n_addresses == 0;
 }

@@ -8,6 +8,7 @@ void retry_init(struct retry *r)
 {
     backoff_init(&r->backoff, RETRY_MIN_MS, RETRY_MAX_MS);
     backoff_init(&r->eager, RETRY_MIN_MS, RETRY_EAGER_MS);
+    backoff_init(&r->proxy, RETRY_MIN_MS, RETRY_PROXY_MAX_MS);
     r->n_eager = RETRY_EAGER;
 }
 
@@ -31,6 +32,11 @@ static uint32_t up_to_ms(uint32_t most_ms, uint64_t random)
     return (uint32_t)(random % ((uint64_t)most_ms + 1));
 }
 
+static uint32_t unreachable_ms(uint64_t random)
+{
+    return RETRY_MIN_MS / 2 + up_to_ms(RETRY_UNREACHABLE_MS - RETRY_MIN_MS / 2, random);
+}
+
 static uint32_t class_ms(struct retry *r, enum retry_class class, bool lived, uint64_t random)
 {
     switch (class) {
@@ -38,7 +44,9 @@ static uint32_t class_ms(struct retry *r, enum retry_class class, bool lived, ui
     case RETRY_REPLACED: return slow_ms(r, random);
     case RETRY_MOVED: return lived ? 0 : next_ms(r, random);
     case RETRY_DROPPED: return lived ? up_to_ms(RETRY_FAST_MS, random) : next_ms(r, random);
-    case RETRY_UNREACHABLE:
+    case RETRY_UNREACHABLE: return unreachable_ms(random);
+    case RETRY_PROXY: return backoff_next_ms(&r->proxy, random);
+    case RETRY_FAILED:
     default: return next_ms(r, random);
     }
 }
@@ -62,6 +70,8 @@ const char *retry_class_name(enum retry_class class)
 {
     switch (class) {
     case RETRY_UNREACHABLE: return "unreachable";
+    case RETRY_PROXY: return "proxy";
+    case RETRY_FAILED: return "failed";
     case RETRY_REFUSED: return "refused";
     case RETRY_DROPPED: return "dropped";
     case RETRY_REPLACED: return "replaced";

@@ -24,6 +24,7 @@ struct trust {
     uint8_t pins[TRUST_PINS_MAX][TRUST_PIN_BYTES];
     size_t n_pins;
     bool pins_only;
+    bool began;
     bool passed;
     struct error_text reason;
 };
@@ -135,6 +136,7 @@ static void on_info(const SSL *ssl, int where, int ret)
      * bits are those of the object that SSL_new returned. RFC 6066 section 3: no addresses. */
     SSL *mine = (SSL *)(uintptr_t)ssl;
     if (t != NULL) {
+        t->began = true;
         (void)SSL_set_tlsext_host_name(mine, t->relay.literal ? NULL : t->relay.host);
     }
 }
@@ -238,8 +240,14 @@ SSL_CTX *trust_context(struct trust *t)
 
 void trust_begin(struct trust *t)
 {
+    t->began = false;
     t->passed = false;
     t->reason.text[0] = '\0';
+}
+
+bool trust_began(const struct trust *t)
+{
+    return t->began;
 }
 
 bool trust_passed(const struct trust *t)

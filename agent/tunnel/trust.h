@@ -51,6 +51,10 @@ SSL_CTX *trust_context(struct trust *t);
 /* A handshake begins: the last verdict is forgotten. One at a time. */
 void trust_begin(struct trust *t);
 
+/* The handshake has begun: its first byte is made, so there is a TCP connection, and a proxy in
+ * between has let it through. */
+bool trust_began(const struct trust *t);
+
 /* The handshake since trust_begin showed an acceptable certificate. The token may be sent only if
  * this is true. */
 bool trust_passed(const struct trust *t);

@@ -99,9 +99,17 @@ static void end(struct tunnel *t)
     callbacks.on_down(user, t, &ended); /* t lives until its timer is closed */
 }
 
+static enum retry_class unreached_class(const struct tunnel *t)
+{
+    return t->proxied ? RETRY_PROXY : RETRY_UNREACHABLE;
+}
+
 static enum retry_class lost_class(const struct tunnel *t)
 {
-    return t->up_ms != 0 ? RETRY_DROPPED : RETRY_UNREACHABLE;
+    if (t->up_ms != 0) {
+        return RETRY_DROPPED;
+    }
+    return t->link == NULL || link_reached(t->link) ? RETRY_FAILED : unreached_class(t);
 }
 
 /* Messages while the link takes them. 0, or ERROR_CLOSED. */
@@ -257,7 +265,7 @@ static void on_open(void *user)
     tunnel_enter(t, TUNNEL_GREETING, 0); /* the mux has a deadline for it */
     t->mux = mux_new(&settings, &tunnel_mux_events, t, now_ms(t));
     if (t->mux == NULL) {
-        note(t, RETRY_UNREACHABLE, "no memory for the tunnel");
+        note(t, RETRY_FAILED, "no memory for the tunnel");
         end(t);
         return;
     }
@@ -289,6 +297,8 @@ static void on_closed(void *user, const struct link_end *ended)
         note(t, RETRY_REFUSED, ended->reason);
     } else if (ended->failure == LINK_PEER_CLOSED) {
         note_peer_close(t, ended);
+    } else if (ended->failure == LINK_UNREACHED) {
+        note(t, unreached_class(t), ended->reason);
     } else {
         note(t, lost_class(t), ended->reason);
     }
@@ -315,6 +325,7 @@ int tunnel_open(const struct tunnel_settings *settings, const struct tunnel_call
     t->loop = settings->loop;
     t->links = settings->links;
     t->drain_ms = settings->drain_ms;
+    t->proxied = settings->target->proxied;
     t->streams = settings->streams;
     t->streams_user = settings->streams_user;
     t->callbacks = *callbacks;

@@ -27,6 +27,7 @@ struct tunnel {
     uint64_t answer_ms;   /* DRAINING by us: when the relay should have answered the goaway */
     uint64_t up_ms;       /* 0 = never was */
     uint32_t drain_ms;
+    bool proxied;
     bool up_pending;
     bool goaway_pending;
     bool goaway_seen; /* the relay's */

@@ -252,10 +252,10 @@ class Tunnel:
 class Server:
     """Accepts connections at a port of its own, each handled by a thread."""
 
-    def __init__(self, family=socket.AF_INET):
+    def __init__(self, family=socket.AF_INET, host=None, port=0):
         self._listener = socket.socket(family)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("::1" if family == socket.AF_INET6 else HOST, 0))
+        self._listener.bind((host or ("::1" if family == socket.AF_INET6 else HOST), port))
         self._listener.listen(64)
         self.port = self._listener.getsockname()[1]
         self._open = []
@@ -310,7 +310,9 @@ class Identity:
 class FakeRelay(Server):
     """`answer(upgrade)` gives the bytes that answer an upgrade, or None for the right ones."""
 
-    def __init__(self, identity, answer=None, family=socket.AF_INET, subprotocol=SUBPROTOCOL):
+    def __init__(
+        self, identity, answer=None, family=socket.AF_INET, subprotocol=SUBPROTOCOL, host=None, port=0
+    ):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(identity.certificate, identity.key)
         self.context.set_alpn_protocols(["http/1.1"])
@@ -321,7 +323,7 @@ class FakeRelay(Server):
         self.upgrades = queue.Queue()  # all upgrade requests
         self._tunnels = queue.Queue()
         self.n_handshakes = 0
-        super().__init__(family)
+        super().__init__(family, host, port)
 
     def _on_name(self, _sock, name, _context):
         self.names.append(name)

@@ -207,7 +207,7 @@ def test_a_half_open_tunnel_is_dead_within_35_s_by_default(building_on, line):
 
 
 def test_a_cut_tunnel_is_back_within_3_s_of_the_lines_return(building_on, line):
-    building = building_on(simulator=SILENT)
+    building = building_on(simulator=SILENT, agent={"agent": {"log_level": "debug"}})
     (c,) = sent(building, command(1))
     agent, relay = building.agent.process, building.relay.process
     start, at_agent = relay.log.count(), agent.log.count()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Many agents of one relay return at once: the relay is killed (-9) and started again. Prints how
-long it takes until all are back, how often they were refused, and what the relay needed. Exit code
-1 if one is not back in time.
+long it takes until all are back, how often they tried in vain, how often they were refused, and what
+the relay needed. Exit code 1 if one is not back in time.
 
     TNX_BUILD=build/release tests/load/storm.py [--agents 200] [--deadline 60] [--away 0]
 """
@@ -20,6 +20,8 @@ from pathlib import Path
 
 from load import fixed_ports, harness
 from harness import HOST, Agent, Relay, Simulator, closed_port, secret_file
+
+ATTEMPTS = re.compile(r'msg="tunnel up" .* attempts=(\d+)')
 
 
 def arguments():
@@ -81,6 +83,17 @@ def make_agents(relay, simulator, folder, names):
     return agents
 
 
+def failed_attempts(agent, mark):
+    """Of one that is back; those of one that is not are in no line."""
+    found = [match for line in agent.process.log.since(mark) if (match := ATTEMPTS.search(line))]
+    return int(found[-1][1]) - 1 if found else 0
+
+
+def lines(agents, marks):
+    """What an outage costs in the journal."""
+    return sum(len(agent.process.log.since(mark)) for agent, mark in zip(agents, marks))
+
+
 def storm(options, relay, simulator, folder, agents):
     names = serials(options.agents)
     agents += make_agents(relay, simulator, folder, names)
@@ -98,16 +111,14 @@ def storm(options, relay, simulator, folder, agents):
         relay.start()
         took, missing = Ups(relay.process.log, names).wait(options.deadline)
     text = relay.process.log.text()
-    attempts = [
-        sum("relay not reached" in line for line in agent.process.log.since(mark))
-        for agent, mark in zip(agents, marks)
-    ]
+    attempts = [failed_attempts(agent, mark) for agent, mark in zip(agents, marks)]
     report = {
         "agents": options.agents,
         "back_after_s": round(took, 2),
         "missing": missing,
         "failed_attempts": sum(attempts),
         "failed_attempts_most": max(attempts),
+        "log_lines_per_agent": round(lines(agents, marks) / len(agents), 1),
         "upgrades_refused": len(re.findall(r"status=(?:401|403|429|503)\b", text)),
         "relay_cpu_s": round(cpu_seconds(relay.process.pid), 2),
     }

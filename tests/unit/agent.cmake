@@ -3,9 +3,13 @@ tnx_unit(agent/url agent_tunnel)
 tnx_unit(agent/retry agent_tunnel)
 tnx_unit(agent/trust agent_tunnel)
 tnx_unit(agent/race agent_tunnel)
+tnx_unit(agent/lookup agent_tunnel)
 tnx_unit(agent/link agent_tunnel)
 tnx_unit(agent/config agent_core)
 
-# The test is the name resolver.
-target_link_options(test_agent_race PRIVATE
-    -Wl,--wrap=uv_getaddrinfo,--wrap=uv_freeaddrinfo)
+# The tests are the name resolver, and in one of them the line.
+target_link_options(test_agent_race PRIVATE -Wl,--wrap=uv_tcp_connect)
+foreach(test IN ITEMS race lookup)
+    target_link_options(test_agent_${test} PRIVATE
+        -Wl,--wrap=uv_getaddrinfo,--wrap=uv_freeaddrinfo)
+endforeach()

@@ -8,6 +8,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "agent/tunnel/race.h"
+
 /* Any bits; the extremes are tried by hand. */
 #define RANDOM 0x9e3779b97f4a7c15U
 
@@ -32,18 +34,46 @@ static void fail_often(enum retry_class class, size_t n)
     }
 }
 
+static void test_retry_reaches_a_line_that_was_away_for_days_in_time(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 200000; i++) {
+        assert_in_range(wait_ms(RETRY_UNREACHABLE, 0, RANDOM * i), RETRY_MIN_MS / 2,
+                        RETRY_UNREACHABLE_MS);
+    }
+    /* The last SYN of a race is at most one before its end: see RETRY_UNREACHABLE_MS. */
+    assert_in_range(1000 + RETRY_UNREACHABLE_MS + RACE_RESOLVE_MS, 0, 2500);
+}
+
+static void test_retry_spares_a_proxy(void **state)
+{
+    static const uint32_t ceilings[] = {1000, 2000, 4000, 8000, 10000, 10000};
+    (void)state;
+    for (size_t i = 0; i < sizeof(ceilings) / sizeof(ceilings[0]); i++) {
+        /* The draw that is the ceiling. */
+        assert_int_equal(wait_ms(RETRY_PROXY, 0, ceilings[i] - RETRY_MIN_MS / 2), ceilings[i]);
+    }
+}
+
+static void test_retry_of_what_reached_nobody_forgets_no_failure(void **state)
+{
+    (void)state;
+    fail_often(RETRY_FAILED, RETRY_EAGER + 10);
+    fail_often(RETRY_UNREACHABLE, 1000);
+    assert_int_equal(wait_ms(RETRY_FAILED, 0, RETRY_MAX_MS - RETRY_MIN_MS / 2), RETRY_MAX_MS);
+    assert_in_range(wait_ms(RETRY_UNREACHABLE, 0, RANDOM), RETRY_MIN_MS / 2, RETRY_UNREACHABLE_MS);
+}
+
 static void test_retry_is_eager_first_and_doubles_then(void **state)
 {
     static const uint32_t ceilings[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
     (void)state;
     for (size_t i = 0; i < RETRY_EAGER; i++) {
-        assert_in_range(wait_ms(RETRY_UNREACHABLE, 0, RANDOM + i), RETRY_MIN_MS / 2,
-                        RETRY_EAGER_MS);
+        assert_in_range(wait_ms(RETRY_FAILED, 0, RANDOM + i), RETRY_MIN_MS / 2, RETRY_EAGER_MS);
     }
     for (size_t i = 0; i < sizeof(ceilings) / sizeof(ceilings[0]); i++) {
         /* The draw that is the ceiling. */
-        assert_int_equal(wait_ms(RETRY_UNREACHABLE, 0, ceilings[i] - RETRY_MIN_MS / 2),
-                         ceilings[i]);
+        assert_int_equal(wait_ms(RETRY_FAILED, 0, ceilings[i] - RETRY_MIN_MS / 2), ceilings[i]);
     }
 }
 
@@ -51,7 +81,7 @@ static void test_retry_refused_is_slow_at_once_and_stays_so(void **state)
 {
     (void)state;
     assert_in_range(wait_ms(RETRY_REFUSED, 0, 0), RETRY_MAX_MS / 2, RETRY_MAX_MS);
-    assert_in_range(wait_ms(RETRY_UNREACHABLE, 0, RANDOM), RETRY_MAX_MS / 2, RETRY_MAX_MS);
+    assert_in_range(wait_ms(RETRY_FAILED, 0, RANDOM), RETRY_MAX_MS / 2, RETRY_MAX_MS);
     assert_in_range(wait_ms(RETRY_DROPPED, 0, RANDOM), RETRY_MAX_MS / 2, RETRY_MAX_MS);
     assert_in_range(wait_ms(RETRY_REFUSED, 0, UINT64_MAX), RETRY_MAX_MS / 2, RETRY_MAX_MS);
 }
@@ -103,14 +133,17 @@ static void test_retry_forgets_after_a_stable_minute(void **state)
     (void)state;
     fail_often(RETRY_REFUSED, 3);
     assert_in_range(wait_ms(RETRY_DROPPED, RETRY_STABLE_MS - 1, RANDOM), 0, RETRY_FAST_MS);
-    assert_in_range(wait_ms(RETRY_UNREACHABLE, 0, RANDOM), RETRY_MAX_MS / 2, RETRY_MAX_MS);
+    assert_in_range(wait_ms(RETRY_FAILED, 0, RANDOM), RETRY_MAX_MS / 2, RETRY_MAX_MS);
     assert_in_range(wait_ms(RETRY_DROPPED, RETRY_STABLE_MS, RANDOM), 0, RETRY_FAST_MS);
-    assert_in_range(wait_ms(RETRY_UNREACHABLE, 0, RANDOM), RETRY_MIN_MS / 2, RETRY_MIN_MS);
+    assert_in_range(wait_ms(RETRY_FAILED, 0, RANDOM), RETRY_MIN_MS / 2, RETRY_MIN_MS);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_retry_reaches_a_line_that_was_away_for_days_in_time, set_up),
+        cmocka_unit_test_setup(test_retry_spares_a_proxy, set_up),
+        cmocka_unit_test_setup(test_retry_of_what_reached_nobody_forgets_no_failure, set_up),
         cmocka_unit_test_setup(test_retry_is_eager_first_and_doubles_then, set_up),
         cmocka_unit_test_setup(test_retry_refused_is_slow_at_once_and_stays_so, set_up),
         cmocka_unit_test_setup(test_retry_replaced_is_slow_even_after_a_long_life, set_up),
