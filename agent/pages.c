@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/pages_table.h"
 #include "agent/pages_visit.h"
 #include "proto/base/conf.h"
 #include "proto/base/log.h"
@@ -136,7 +137,7 @@ void visit_refuse(struct visit *v, unsigned status, const char *reason, const ch
 
 static void answer_file(struct visit *v)
 {
-    const struct asset *asset = asset_find(v->request.path);
+    const struct asset *asset = asset_find(&AGENT_PAGES, v->request.path);
 
     if (asset == NULL || v->request.method == REQUEST_POST) {
         answer_with(v, 404, "text/plain; charset=utf-8", "no such page\n");

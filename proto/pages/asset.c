@@ -2,26 +2,14 @@
 /* The files of the pages. */
 #include "proto/pages/asset.h"
 
-#include "proto/pages/asset_table.h"
-
-const struct asset *asset_find(struct span path)
+const struct asset *asset_find(const struct asset_table *table, struct span path)
 {
     struct span wanted = span_equal(path, span_of("/")) ? span_of("/index.html") : path;
 
-    for (size_t i = 0; i < ASSET_TABLE_LEN; i++) {
-        if (span_equal(span_of(ASSET_TABLE[i].path), wanted)) {
-            return &ASSET_TABLE[i];
+    for (size_t i = 0; i < table->n_rows; i++) {
+        if (span_equal(span_of(table->rows[i].path), wanted)) {
+            return &table->rows[i];
         }
     }
     return NULL;
-}
-
-size_t asset_count(void)
-{
-    return ASSET_TABLE_LEN;
-}
-
-const struct asset *asset_at(size_t i)
-{
-    return &ASSET_TABLE[i];
 }

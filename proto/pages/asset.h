@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files of the pages, built into the program: our own from site/, and the libraries that the
+/* The files of a program's pages, built into it: our own from site/, and the libraries that the
  * build takes from Debian packages (docs/decisions.md). */
 #ifndef PROTO_PAGES_ASSET_H
 #define PROTO_PAGES_ASSET_H
@@ -9,18 +9,20 @@
 #include "proto/base/span.h"
 
 struct asset {
-    const char *path; /* "/pages/app.js" */
+    const char *path; /* "/app.js" */
     const char *type; /* of its content */
     const char *etag; /* with its quotes */
     struct span plain;
-    struct span gzip; /* the same, compressed */
+    struct span gzip; /* the same, compressed; empty: the program has only the plain form */
+};
+
+/* What cmake/Pages.cmake makes. */
+struct asset_table {
+    const struct asset *rows;
+    size_t n_rows;
 };
 
 /* The file of that path; "/" is index.html. NULL if there is none. Static storage. */
-const struct asset *asset_find(struct span path);
-
-/* All of them, for tests. `i` < asset_count(). */
-size_t asset_count(void);
-const struct asset *asset_at(size_t i);
+const struct asset *asset_find(const struct asset_table *table, struct span path);
 
 #endif

@@ -72,7 +72,7 @@ static bool takes_gzip(const struct request *r)
 
 int reply_format_asset(const struct asset *asset, const struct request *r, struct buffer *out)
 {
-    bool is_gzip = takes_gzip(r);
+    bool is_gzip = asset->gzip.len > 0 && takes_gzip(r);
     struct span body = is_gzip ? asset->gzip : asset->plain;
     struct reply reply = {.status = 200,
                           .phrase = "OK",

@@ -21,6 +21,7 @@
 #include "relay/admin/admin_session.h"
 #include "relay/admin/api.h"
 #include "relay/admin/api_live.h"
+#include "relay/admin/pages_table.h"
 #include "relay/front/answer.h"
 
 /* Connections at once; more are closed. */
@@ -133,7 +134,7 @@ static bool is_ours(const struct admin_session *s)
 static void answer_file(struct admin_session *s)
 {
     const struct request *r = &s->request;
-    const struct asset *asset = asset_find(r->path);
+    const struct asset *asset = asset_find(&RELAY_PAGES, r->path);
     if (asset == NULL) {
         admin_answer_text(s, 404, "no such page\n");
         return;

@@ -66,6 +66,14 @@ def test_the_installer_sees_and_tries_the_building(building, site):
     assert status["relays"][0]["state"] == "open" and status["server"]["state"] == "ok"
 
 
+def test_the_agent_has_its_own_pages_and_no_others(site):
+    for path in ("/", "/app.js", "/site.js", "/mithril.js", "/style.css"):
+        answer = site.send("GET", path, fields=["Accept-Encoding: gzip"])
+        assert answer.status == 200 and not answer.values("Content-Encoding"), path
+    for path in ("/relay.js", "/fleet.js", "/audit.js", "/dygraph.js"):
+        assert site.send("GET", path).status == 404, path
+
+
 def test_keys_are_enabled_at_the_relay(building, site):
     made = post(site, "/keys", {"label": "on site"})
     assert building.get(building.path("system/serverStatus", made["key"])).status == 200

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frame around all pages, and which page stands in it.
+// The frame around all pages. Which pages stand in it (relay.js, site.js) depends on the program that
+// serves them, and only that program has them.
 import { logOut, refreshSession, session } from "./api.js";
-import { Audit } from "./audit.js";
-import { Building } from "./building.js";
 import { act, button, m, noticeBar } from "./dom.js";
-import { Fleet } from "./fleet.js";
-import { Login } from "./login.js";
-import { Requests } from "./requests.js";
-import { Site } from "./site.js";
 import { T } from "./texts.js";
 
 function turnTheme() {
@@ -17,18 +12,12 @@ function turnTheme() {
     localStorage.setItem("theme", root.dataset.theme);
 }
 
-const LINKS = {
-    relay: [["/buildings", T.nav.fleet], ["/requests", T.nav.requests], ["/audit", T.nav.audit]],
-    agent: [["/site/kit", T.nav.kit], ["/site/keys", T.nav.keys], ["/site/connection", T.nav.connection]],
-};
-
-function navigation() {
+function navigation(links) {
     const here = m.route.get() || "";
-    const links = LINKS[session.role].map(([path, text]) =>
-        m("a", { href: `#!${path}`, "aria-current": here.startsWith(path.replace(/s$/, "")) ? "page" : undefined }, text));
     return m("header.top", m(".inner", [
         m("a.brand", { href: "#!/" }, [m("img", { src: "icon.svg", alt: "", width: 28, height: 28 }), T.product]),
-        session.operator ? m("nav", { "aria-label": T.nav.label }, links) : null,
+        session.operator ? m("nav", { "aria-label": T.nav.label }, links.map(([path, text]) =>
+            m("a", { href: `#!${path}`, "aria-current": here.startsWith(path.replace(/s$/, "")) ? "page" : undefined }, text))) : null,
         m(".end", [
             session.login_required && session.operator ? [m("span.operator", session.operator), button(T.logOut, () => act(logOut), { class: "plain" })] : null,
             button("◐", turnTheme, { class: "plain", "aria-label": T.theme, title: T.theme }),
@@ -36,30 +25,31 @@ function navigation() {
     ]));
 }
 
-const frame = Page => ({
-    view: ({ attrs }) => [navigation(),
+const frame = (Page, { links, Login }) => ({
+    view: ({ attrs }) => [navigation(links),
         m("main", { key: "main" }, session.operator ? m(Page, { key: attrs.serial || "page", ...attrs }) : m(Login)), noticeBar()],
 });
 
 async function begin() {
     const root = document.getElementById("app");
+    const wait = then => {
+        m.render(root, m("p.boot", T.offlinePage));
+        setTimeout(then, 2000);
+    };
     try {
         await refreshSession();
     } catch {
-        m.render(root, m("p.boot", T.offlinePage));
-        setTimeout(begin, 2000);
+        wait(begin);
         return;
     }
-    if (session.role === "agent") {
-        m.route(root, "/site/kit", { "/site/:tab": frame(Site) });
+    let site;
+    try {
+        ({ site } = await (session.role === "agent" ? import("./site.js") : import("./relay.js")));
+    } catch {
+        wait(() => location.reload()); // a module that did not come is not asked for again
         return;
     }
-    m.route(root, "/buildings", {
-        "/buildings": frame(Fleet),
-        "/building/:serial/:tab": frame(Building),
-        "/building/:serial": frame(Building),
-        "/requests": frame(Requests),
-        "/audit": frame(Audit),
-    });
+    const routes = Object.entries(site.pages).map(([path, Page]) => [path, frame(Page, site)]);
+    m.route(root, site.links[0][0], Object.fromEntries(routes));
 }
 begin();

@@ -51,4 +51,9 @@ const Connection = {
 
 const TABS = { kit: Kit, keys: SiteKeys, connection: Connection };
 
-export const Site = { view: ({ attrs: { tab } }) => m("div", [m(TABS[tab] || Kit, { key: tab })]) };
+const Site = { view: ({ attrs: { tab } }) => m("div", [m(TABS[tab] || Kit, { key: tab })]) };
+
+export const site = {
+    links: [["/site/kit", T.nav.kit], ["/site/keys", T.nav.keys], ["/site/connection", T.nav.connection]],
+    pages: { "/site/:tab": Site },
+};

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake -DFILES="PATH=FILE;..." -DOUTPUT=asset_table.c -P embed.cmake
-# Writes the files, plain and compressed, as the table that asset.c looks into.
+# cmake -DFILES="PATH=FILE;..." -DOUTPUT=FILE.c -DTABLE=NAME -DHEADER=PATH.h -DFORMS=BOTH|PLAIN
+#     -P pages_table.cmake
+# Writes the files as the table NAME of proto/pages/asset.h; BOTH: plain and compressed.
 
 function(to_bytes file out len)
     file(READ "${file}" hex HEX)
@@ -15,7 +16,6 @@ set(TYPE_html "text/html; charset=utf-8")
 set(TYPE_css "text/css; charset=utf-8")
 set(TYPE_js "text/javascript; charset=utf-8")
 set(TYPE_svg "image/svg+xml")
-set(TYPE_json "application/json")
 
 set(arrays "")
 set(rows "")
@@ -28,20 +28,24 @@ foreach(item IN LISTS FILES)
     file(SHA256 "${file}" hash)
     string(SUBSTRING "${hash}" 0 16 hash)
     to_bytes("${file}" plain plain_len)
-    execute_process(COMMAND gzip -9nc "${file}" OUTPUT_FILE "${OUTPUT}.gz" COMMAND_ERROR_IS_FATAL ANY)
-    to_bytes("${OUTPUT}.gz" gzip gzip_len)
-    string(APPEND arrays "static const unsigned char plain_${i}[] = {${plain}};\n"
-        "static const unsigned char gzip_${i}[] = {${gzip}};\n")
+    string(APPEND arrays "static const unsigned char plain_${i}[] = {${plain}};\n")
+    set(gzip_span "NULL, 0")
+    if(FORMS STREQUAL "BOTH")
+        execute_process(COMMAND gzip -9nc "${file}" OUTPUT_FILE "${OUTPUT}.gz" COMMAND_ERROR_IS_FATAL ANY)
+        to_bytes("${OUTPUT}.gz" gzip gzip_len)
+        file(REMOVE "${OUTPUT}.gz")
+        string(APPEND arrays "static const unsigned char gzip_${i}[] = {${gzip}};\n")
+        set(gzip_span "(const char *)gzip_${i}, ${gzip_len}")
+    endif()
     string(APPEND rows "    {\"${path}\", \"${TYPE_${suffix}}\", \"\\\"${hash}\\\"\",\n"
-        "     {(const char *)plain_${i}, ${plain_len}}, {(const char *)gzip_${i}, ${gzip_len}}},\n")
+        "     {(const char *)plain_${i}, ${plain_len}}, {${gzip_span}}},\n")
     math(EXPR i "${i} + 1")
 endforeach()
-file(REMOVE "${OUTPUT}.gz")
-file(WRITE "${OUTPUT}" "/* Made by embed.cmake. */
-#include \"proto/pages/asset_table.h\"
+file(WRITE "${OUTPUT}" "/* Made by pages_table.cmake. */
+#include \"${HEADER}\"
 
 ${arrays}
-const struct asset ASSET_TABLE[] = {
+static const struct asset ROWS[] = {
 ${rows}};
-const size_t ASSET_TABLE_LEN = ${i};
+const struct asset_table ${TABLE} = {ROWS, ${i}};
 ")
