@@ -51,10 +51,11 @@ json_t *report_server(const char *url, const struct upstream_stats *s, uint64_t 
     if (s->last_answer_ms != 0 && s->last_answer_ms <= now_ms) {
         answered_s = clock_wall_s() - (int64_t)((now_ms - s->last_answer_ms) / 1000);
     }
-    return json_pack("{s:s, s:s, s:o, s:o?, s:i, s:i, s:i, s:i, s:I, s:I}", "url", url, "state",
-                     server_state(s), "last_answer", time_or_null(answered_s), "last_error",
-                     text_or_null(s->last_error), "connections", (int)s->n_open, "busy",
-                     (int)s->n_busy, "paused", (int)s->n_paused, "queued", (int)s->n_queued,
+    return json_pack("{s:s, s:s, s:o, s:o, s:o?, s:i, s:i, s:i, s:i, s:I, s:I}", "url", url,
+                     "state", server_state(s), "last_answer", time_or_null(answered_s), "answer_ms",
+                     answered_s != 0 ? json_real((double)s->last_answer_us / 1000) : json_null(),
+                     "last_error", text_or_null(s->last_error), "connections", (int)s->n_open,
+                     "busy", (int)s->n_busy, "paused", (int)s->n_paused, "queued", (int)s->n_queued,
                      "calls", (json_int_t)s->n_calls, "failed", (json_int_t)s->n_failed);
 }
 

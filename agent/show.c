@@ -81,18 +81,24 @@ static void describe_state(const json_t *relay, char text[CELL_BYTES])
     }
 }
 
+static void describe_ms(const json_t *ms, char text[CELL_BYTES])
+{
+    text[0] = '\0';
+    if (json_is_number(ms)) {
+        (void)snprintf(text, CELL_BYTES, json_number_value(ms) < 1 ? "%.2f ms" : "%.1f ms",
+                       json_number_value(ms));
+    }
+}
+
 static void add_relay(struct table *t, const json_t *relay)
 {
-    const json_t *rtt = json_object_get(relay, "rtt_ms");
     char name[CELL_BYTES];
     char state[CELL_BYTES];
-    char time[CELL_BYTES] = "";
+    char time[CELL_BYTES];
 
     (void)snprintf(name, sizeof(name), "relay %s", text_of(relay, "relay"));
     describe_state(relay, state);
-    if (json_is_number(rtt)) {
-        (void)snprintf(time, sizeof(time), "%.1f ms", json_number_value(rtt));
-    }
+    describe_ms(json_object_get(relay, "rtt_ms"), time);
     add_row(t, (const char *const[]){name, state, text_of(relay, "since"), time,
                                      text_of(relay, "last_error")});
 }
@@ -100,10 +106,12 @@ static void add_relay(struct table *t, const json_t *relay)
 static void add_server(struct table *t, const json_t *server)
 {
     char name[CELL_BYTES];
+    char time[CELL_BYTES];
 
     (void)snprintf(name, sizeof(name), "server %s", text_of(server, "url"));
+    describe_ms(json_object_get(server, "answer_ms"), time);
     add_row(t, (const char *const[]){name, text_of(server, "state"), text_of(server, "last_answer"),
-                                     NULL, text_of(server, "last_error")});
+                                     time, text_of(server, "last_error")});
 }
 
 void show_status(const json_t *status)

@@ -13,6 +13,7 @@
 
 #include "proto/base/conf_list.h"
 #include "proto/base/span.h"
+#include "relay/roster.h"
 #include "relay/settings.h"
 
 #define AT(member) offsetof(struct relay_config, member)
@@ -85,6 +86,7 @@ static const struct conf_key KEYS[] = {
     {"admin", "tls", CONF_BOOL, AT(admin_tls), 0, 0, NULL, false, "no"},
     CHOICE("admin", "login", admin_login, LOGINS, "remote"),
     TEXTS("admin", "host", admin_hosts),
+    NUMBER("admin", "building_metrics", building_metrics, 0, ROSTER_MAX, "100"),
     CHOICE("proxy", "protocol", proxy_protocol, PROXIES, "none"),
     TEXTS("proxy", "trusted", proxy_trusted),
 };

@@ -87,6 +87,7 @@ struct relay_config {
     bool admin_tls;
     int admin_login; /* enum config_login */
     struct conf_list admin_hosts;
+    uint32_t building_metrics;
 
     /* [proxy] */
     int proxy_protocol; /* enum config_proxy */

@@ -50,10 +50,7 @@ void metrics_merge(struct metrics *sum, const struct metrics *from)
     }
 }
 
-static int append(struct buffer *out, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int append(struct buffer *out, const char *format, ...)
+int metrics_append(struct buffer *out, const char *format, ...)
 {
     char text[512];
     va_list args;
@@ -68,49 +65,52 @@ static int append(struct buffer *out, const char *format, ...)
 
 static int append_counter(struct buffer *out, const char *name, const char *help, uint64_t value)
 {
-    return append(out,
-                  "# HELP thinknx_relay_%s %s\n# TYPE thinknx_relay_%s counter\n"
-                  "thinknx_relay_%s %" PRIu64 "\n",
-                  name, help, name, name, value);
+    return metrics_append(out,
+                          "# HELP thinknx_relay_%s %s\n# TYPE thinknx_relay_%s counter\n"
+                          "thinknx_relay_%s %" PRIu64 "\n",
+                          name, help, name, name, value);
 }
 
 static int append_gauge(struct buffer *out, const char *name, const char *help, uint64_t value)
 {
-    return append(out,
-                  "# HELP thinknx_relay_%s %s\n# TYPE thinknx_relay_%s gauge\n"
-                  "thinknx_relay_%s %" PRIu64 "\n",
-                  name, help, name, name, value);
+    return metrics_append(out,
+                          "# HELP thinknx_relay_%s %s\n# TYPE thinknx_relay_%s gauge\n"
+                          "thinknx_relay_%s %" PRIu64 "\n",
+                          name, help, name, name, value);
 }
 
 static int append_histogram(struct buffer *out, const char *name, const char *help,
                             const struct metrics_histogram *h)
 {
-    int err = append(out, "# HELP thinknx_relay_%s %s\n# TYPE thinknx_relay_%s histogram\n", name,
-                     help, name);
+    int err = metrics_append(out, "# HELP thinknx_relay_%s %s\n# TYPE thinknx_relay_%s histogram\n",
+                             name, help, name);
     uint64_t n = 0;
     for (unsigned i = 0; i < METRICS_LATENCY_BUCKETS && err == 0; i++) {
         n += value_of(&h->buckets[i]);
         if (i < METRICS_LATENCY_BUCKETS - 1) {
-            err = append(out, "thinknx_relay_%s_bucket{le=\"%.3f\"} %" PRIu64 "\n", name,
-                         0.001 * (double)(1U << i), n);
+            err = metrics_append(out, "thinknx_relay_%s_bucket{le=\"%.3f\"} %" PRIu64 "\n", name,
+                                 0.001 * (double)(1U << i), n);
         } else {
-            err = append(out, "thinknx_relay_%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, n);
+            err =
+                metrics_append(out, "thinknx_relay_%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, n);
         }
     }
-    return err == 0 ? append(out, "thinknx_relay_%s_sum %.6f\nthinknx_relay_%s_count %" PRIu64 "\n",
-                             name, (double)value_of(&h->sum_us) / 1e6, name, n)
-                    : err;
+    return err == 0
+               ? metrics_append(out,
+                                "thinknx_relay_%s_sum %.6f\nthinknx_relay_%s_count %" PRIu64 "\n",
+                                name, (double)value_of(&h->sum_us) / 1e6, name, n)
+               : err;
 }
 
 static int append_answers(struct buffer *out, const struct metrics *m)
 {
-    int err = append(out, "# HELP thinknx_relay_requests_total Final answers by status.\n"
-                          "# TYPE thinknx_relay_requests_total counter\n");
+    int err = metrics_append(out, "# HELP thinknx_relay_requests_total Final answers by status.\n"
+                                  "# TYPE thinknx_relay_requests_total counter\n");
     for (unsigned i = 0; i < METRICS_STATUSES && err == 0; i++) {
         uint64_t n = value_of(&m->answers[i]);
         if (n > 0) {
-            err = append(out, "thinknx_relay_requests_total{status=\"%u\"} %" PRIu64 "\n",
-                         i + METRICS_STATUS_MIN, n);
+            err = metrics_append(out, "thinknx_relay_requests_total{status=\"%u\"} %" PRIu64 "\n",
+                                 i + METRICS_STATUS_MIN, n);
         }
     }
     return err;
@@ -162,6 +162,8 @@ static int append_gauges(struct buffer *out, const struct metrics *m,
         {"servers", "Servers known.", g->n_servers},
         {"servers_enabled", "Servers that are not disabled.", g->n_enabled},
         {"keys", "Keys known.", g->n_keys},
+        {"client_round_trip_samples", "Callers' round trips looked at in the last 5 minutes.",
+         g->n_client_samples},
         {"workers", "Worker threads.", g->n_workers},
         {"start_time_seconds", "When the process started, seconds since 1970.", g->started_s},
         {"certificate_expiry_time_seconds", "Earliest end of a certificate, seconds since 1970.",
@@ -197,6 +199,13 @@ int metrics_format(const struct metrics *m, const struct metrics_gauges *g, stru
     if (err == 0) {
         err = append_counter(out, "store_dropped_total", "Database jobs dropped, queue full.",
                              g->store_dropped);
+    }
+    if (err == 0 && g->n_client_samples > 0) {
+        err = metrics_append(out,
+                             "# HELP thinknx_relay_client_round_trip_seconds Median of them.\n"
+                             "# TYPE thinknx_relay_client_round_trip_seconds gauge\n"
+                             "thinknx_relay_client_round_trip_seconds %.6f\n",
+                             (double)g->client_rtt_us / 1e6);
     }
     return err == 0 ? append_gauges(out, m, g) : err;
 }

@@ -72,9 +72,15 @@ struct metrics_gauges {
     uint64_t certificate_expires_s;
     uint64_t started_s;
     uint64_t n_workers;
+    uint64_t n_client_samples;
+    uint32_t client_rtt_us; /* median of those */
 };
 
 /* The Prometheus text format. 0, ERROR_LIMIT, ERROR_NOMEM. */
 int metrics_format(const struct metrics *m, const struct metrics_gauges *g, struct buffer *out);
+
+/* Adds lines of at most 511 bytes. 0, ERROR_LIMIT, ERROR_NOMEM. */
+int metrics_append(struct buffer *out, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -403,7 +403,8 @@ static int open_relay(struct serve *s, struct error_text *e)
     credential_cleanse(&csrf);
     relay->peers = peers_new(CONFIG_CONNECTIONS_MAX);
     relay->board = board_new();
-    if (relay->peers == NULL || relay->board == NULL) {
+    relay->roster = roster_new();
+    if (relay->peers == NULL || relay->board == NULL || relay->roster == NULL) {
         return error_set(e, ERROR_NOMEM, "out of memory");
     }
     int err = store_open(s->config.database, &events, &relay->store, e);
@@ -459,6 +460,7 @@ static void close_relay(struct serve *s)
     free(relay->workers);
     peers_free(relay->peers);
     board_free(relay->board);
+    roster_free(relay->roster);
     tickets_free(s->tickets);
 }
 

@@ -43,6 +43,7 @@ struct settings settings_of(const struct relay_config *c)
         .ping_idle_ms = c->ping_idle_ms,
         .reply_deadline_ms = c->reply_deadline_ms,
         .probe_ms = c->probe_ms,
+        .building_metrics = c->building_metrics,
         .admin_tls = c->admin_tls,
         .admin_login = c->admin_login == CONFIG_LOGIN_ALWAYS,
         .n_admin_hosts = c->admin_hosts.n_values,

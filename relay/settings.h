@@ -46,7 +46,8 @@ struct settings {
     char admin_hosts[SETTINGS_HOSTS_MAX][CONF_HOST_BYTES]; /* names it may be called by */
     size_t n_admin_hosts;
 
-    uint32_t probe_ms; /* between end-to-end probes of a building; 0 = none */
+    uint32_t building_metrics; /* buildings with series of their own */
+    uint32_t probe_ms;         /* between end-to-end probes of a building; 0 = none */
 };
 
 struct relay_config;

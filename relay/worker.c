@@ -99,6 +99,7 @@ static void drain(struct worker *w)
     }
     close_listeners(w, false);
     w->draining = true;
+    w->draining_s = clock_wall_s();
     w->drain_idle_by_ms = worker_now_ms(w) + DRAIN_IDLE_MS;
     for (struct list *node = w->sessions.next; node != &w->sessions; node = node->next) {
         LIST_ITEM(node, struct session, node)->close_after = true;
@@ -189,6 +190,7 @@ static void on_server(struct worker *w, const struct link_message *m)
     if (is_removed && w->index == 0) {
         board_forget(w->relay->board, m->server);
     }
+    w->roster_is_stale = true;
     if (is_removed) {
         activity_forget(w->activity, m->server);
     }
@@ -216,6 +218,7 @@ static void on_reload(struct worker *w)
     }
     pthread_mutex_unlock(&w->relay->reload_lock);
     tls_server_free(old);
+    w->roster_is_stale = true;
 }
 
 static void on_message(void *user, const struct link_message *m)
@@ -249,12 +252,22 @@ static void on_batch_end(void *user)
 
 /* ---- the loop ---- */
 
+/* After however many changes of servers there were since the last tick. */
+static void renew_roster(struct worker *w)
+{
+    if (w->index == 0 && w->roster_is_stale) {
+        w->roster_is_stale = false;
+        roster_renew(w->relay->roster, w->reader, w->settings.building_metrics);
+    }
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct worker *w = timer->data;
     w->now_s = clock_wall_s();
     atomic_store(&w->turned_ms, clock_now_ms());
     wheel_turn(&w->wheel, worker_now_ms(w));
+    renew_roster(w);
     if (w->draining) {
         drain_step(w);
     }
@@ -332,8 +345,13 @@ int worker_init(struct worker *w, struct relay *relay, unsigned index, struct er
     }
     w->reader = directory_join(store_directory(relay->store));
     w->activity = activity_new();
-    return w->reader != NULL && w->activity != NULL ? 0
-                                                    : error_set(e, ERROR_NOMEM, "out of memory");
+    if (w->reader == NULL || w->activity == NULL) {
+        return error_set(e, ERROR_NOMEM, "out of memory");
+    }
+    w->roster_is_stale = true;
+    renew_roster(w);
+    directory_leave(w->reader);
+    return 0;
 }
 
 static void *run(void *arg)

@@ -16,10 +16,12 @@
 #include "proto/io/tls.h"
 #include "proto/io/wheel.h"
 #include "relay/front/activity.h"
+#include "relay/front/client_rtt.h"
 #include "relay/front/exchange_table.h"
 #include "relay/front/peers.h"
 #include "relay/link.h"
 #include "relay/metrics.h"
+#include "relay/roster.h"
 #include "relay/settings.h"
 #include "relay/store/credential.h"
 #include "relay/store/store.h"
@@ -32,8 +34,9 @@ struct worker;
  * worker when LINK_RELOAD reaches it. */
 struct relay {
     struct store *store;
-    struct board *board; /* what `status` shows */
-    struct peers *peers; /* connections per address, refused keys per address */
+    struct board *board;   /* what `status` shows */
+    struct roster *roster; /* buildings with series of their own in /metrics */
+    struct peers *peers;   /* connections per address, refused keys per address */
     struct worker *workers;
     unsigned n_workers;
     _Atomic uint64_t next_tunnel; /* numbers of tunnels */
@@ -91,10 +94,13 @@ struct worker {
     struct exchange *assembling;           /* whose answer is in `answer` */
     struct buffer answer;                  /* head and body of an answer, not yet written */
     struct metrics metrics;
+    struct client_rtt client_rtt;
     uint64_t request_prefix; /* of generated request ids, random */
     uint64_t n_request_ids;
+    bool roster_is_stale; /* worker 0: servers have changed */
     bool draining;
     bool stopping;
+    int64_t draining_s; /* since when, wall clock */
     uint64_t drain_idle_by_ms;
     uint64_t stop_by_ms;
     int64_t now_s;  /* wall clock, refreshed each tick */

@@ -25,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/io/tcp_rtt.h"
+
 /* Unsent bytes in the kernel. More would only make urgent frames wait behind bulk. */
 #define NOTSENT_BYTES 65536
 
@@ -289,6 +291,11 @@ void link_finish(struct link *l, uint16_t close_code)
         l->close_code = close_code;
         send_close(l);
     }
+}
+
+uint32_t link_rtt_us(const struct link *l)
+{
+    return l->state == LINK_OPEN ? tcp_rtt_us(lws_get_socket_fd(l->wsi)) : 0;
 }
 
 void link_abort(struct link *l)

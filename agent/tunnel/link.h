@@ -114,6 +114,9 @@ bool link_reached(const struct link *l);
 /* True if link_send may be called now: open, and nothing of an earlier message is waiting. */
 bool link_can_send(const struct link *l);
 
+/* Round trip to the relay (or the proxy) as the kernel has measured it; 0 if it is not known. */
+uint32_t link_rtt_us(const struct link *l);
+
 /* Where the next message of any link is put together. */
 uint8_t *link_buffer(struct link_set *s, size_t *cap);
 

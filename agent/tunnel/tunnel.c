@@ -368,6 +368,9 @@ void tunnel_read_stats(const struct tunnel *t, struct tunnel_stats *s)
     *s = (struct tunnel_stats){.generation = t->generation};
     if (t->mux != NULL && t->state != TUNNEL_CLOSING) {
         s->n_streams = (uint32_t)mux_n_streams(t->mux);
-        s->rtt_us = mux_rtt_us(t->mux);
+        /* As the relay has it (relay/tunnel/tunnel_events.c): pings are rare and count in ms. */
+        uint32_t ping_us = mux_rtt_us(t->mux);
+        uint32_t kernel_us = t->link != NULL ? link_rtt_us(t->link) : 0;
+        s->rtt_us = ping_us > kernel_us ? ping_us : kernel_us;
     }
 }

@@ -267,6 +267,7 @@ static void tell_head(struct connection *c)
         }
     }
     u->last_answer_ms = uv_now(u->loop);
+    u->last_answer_us = c->server_us;
     u->last_error.text[0] = '\0';
     call->told = true;
     c->deadline_ms = uv_now(u->loop) + call->answer_timeout_ms;

@@ -54,6 +54,7 @@ struct upstream {
     uint64_t n_calls;
     uint64_t n_failed;
     uint64_t last_answer_ms;
+    uint32_t last_answer_us;
     struct error_text last_error;
 };
 

@@ -149,5 +149,6 @@ void upstream_read_stats(const struct upstream *u, struct upstream_stats *s)
     s->n_calls = u->n_calls;
     s->n_failed = u->n_failed;
     s->last_answer_ms = u->last_answer_ms;
+    s->last_answer_us = u->last_answer_us;
     memcpy(s->last_error, u->last_error.text, sizeof(s->last_error));
 }

@@ -132,6 +132,7 @@ struct upstream_stats {
     uint64_t n_calls;
     uint64_t n_failed;
     uint64_t last_answer_ms;           /* monotonic; 0 = never */
+    uint32_t last_answer_us;           /* how long the server took for that one */
     char last_error[ERROR_TEXT_BYTES]; /* "" when the last call was answered */
 };
 void upstream_read_stats(const struct upstream *u, struct upstream_stats *s);

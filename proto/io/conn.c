@@ -19,6 +19,7 @@
 
 #include "proto/base/error.h"
 #include "proto/io/conn_internal.h"
+#include "proto/io/tcp_rtt.h"
 
 /* ---- ends ---- */
 
@@ -336,6 +337,12 @@ void conn_finish(struct conn *c)
     if (conn_pending(c) == 0) {
         conn_send_fin(c);
     }
+}
+
+uint32_t conn_rtt_us(const struct conn *c)
+{
+    uv_os_fd_t fd = -1;
+    return uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 ? tcp_rtt_us(fd) : 0;
 }
 
 void conn_close(struct conn *c)

@@ -108,6 +108,10 @@ int conn_write(struct conn *c, const void *bytes, size_t len);
 /* Plain and encrypted bytes that wait for the kernel. */
 size_t conn_pending(const struct conn *c);
 
+/* Round trip to the peer as the kernel has measured it on what was sent anyway: a system call. 0 if
+ * it is not known. */
+uint32_t conn_rtt_us(const struct conn *c);
+
 /* Stop and go on reading. A paused connection still notices nothing: pair with a deadline. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);

@@ -58,4 +58,7 @@ void admin_wait(struct admin_session *s, uint32_t ms);
 /* /metrics, /healthz, /readyz, /status. False if it is none of them. */
 bool observe_answer(struct admin_session *s);
 
+/* The relay, and the leg from the callers to it as far as it can see that; owned. */
+json_t *observe_describe_relay(const struct worker *w);
+
 #endif

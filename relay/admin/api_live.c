@@ -125,6 +125,11 @@ static void show_limits(struct api_call *c)
                          (json_int_t)s->offline_grace_ms));
 }
 
+static void show_relay(struct api_call *c)
+{
+    api_answer(c, 200, observe_describe_relay(c->worker));
+}
+
 static void show_kit(struct api_call *c)
 {
     char url[SETTINGS_URL_BYTES + 16];
@@ -254,6 +259,7 @@ void api_stream_close(struct admin_session *s)
 const struct api_route API_LIVE_ROUTES[] = {
     {"GET", "/requests", API_READ, list_requests, NULL},
     {"GET", "/requests/live", API_READ, NULL, open_stream},
+    {"GET", "/relay", API_READ, NULL, show_relay},
     {"GET", "/limits", API_READ, NULL, show_limits},
     {"GET", "/kit.json", API_READ, NULL, show_kit},
     {"GET", "/openapi.json", API_READ, show_openapi, NULL},

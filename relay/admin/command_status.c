@@ -27,11 +27,11 @@ static const char HELP[] =
     "\n"
     "  --watch         again every 2 seconds, until Ctrl-C\n"
     "  --config FILE   default " CONFIG_DEFAULT_PATH "\n"
-    "  --json          print JSON\n"
+    "  --json          print JSON: \"relay\", and \"servers\"\n"
     "\n"
-    "CLIENT-RELAY is what the relay sees of its callers and of its certificate, RELAY-AGENT is "
-    "the\n"
-    "tunnel, AGENT-SERVER what the last end-to-end call through it found.\n"
+    "CLIENT-RELAY is what the relay sees of its callers and of its certificate, with the round\n"
+    "trip to them; RELAY-AGENT is the tunnel, AGENT-SERVER what the last end-to-end call through\n"
+    "it found.\n"
     "Exit codes: 0 all that are enabled are online, 1 some are not or the relay does not run,\n"
     "2 wrong usage or configuration.\n";
 
@@ -143,7 +143,7 @@ static void add_age(struct table *t, int64_t since_s)
 static void add_ms(struct table *t, int64_t us)
 {
     char text[32];
-    (void)snprintf(text, sizeof(text), "%.1f ms", (double)us / 1000);
+    (void)snprintf(text, sizeof(text), us < 1000 ? "%.2f ms" : "%.1f ms", (double)us / 1000);
     table_add(t, us > 0 ? text : NULL);
 }
 
@@ -166,27 +166,42 @@ static void add_row(struct table *t, const json_t *item)
     table_add(t, reason);
 }
 
+/* How far away the callers are. */
+static void print_distance(const json_t *relay)
+{
+    char text[SPAN_BYTES];
+    int64_t n = number_of(relay, "client_rtt_samples");
+    int64_t last_s = number_of(relay, "last_call");
+    format_span(clock_wall_s() - last_s, text);
+    (void)printf("\n             round trip ");
+    if (n > 0) {
+        (void)printf("%.2f ms (median of %" PRId64 " within 5 min, latest %.2f ms)",
+                     (double)number_of(relay, "client_rtt_us") / 1000, n,
+                     (double)number_of(relay, "client_rtt_latest_us") / 1000);
+    } else {
+        (void)fputs("not known: no call within 5 min", stdout);
+    }
+    (void)printf(", last call %s%s", last_s != 0 ? text : "none yet", last_s != 0 ? " ago" : "");
+}
+
 /* The leg before the buildings': what can be wrong with it that the relay knows of. */
 static void print_relay(const json_t *relay)
 {
-    char up[SPAN_BYTES];
-    char left[SPAN_BYTES];
+    char text[SPAN_BYTES];
+    int64_t now_s = clock_wall_s();
     int64_t end_s = number_of(relay, "certificate_expires");
-    int64_t left_s = end_s - clock_wall_s();
-    bool ended = end_s != 0 && left_s <= 0;
-    bool draining = json_is_true(json_object_get(relay, "draining"));
-    format_span(clock_wall_s() - number_of(relay, "started"), up);
-    format_span(left_s, left);
+    const char *leg = text_of(relay, "client_leg");
+    format_span(now_s - number_of(relay, "client_since"), text);
     (void)printf("CLIENT-RELAY %s for %s: %" PRId64 " connections, %" PRId64
                  " TLS handshakes, %" PRId64 " failed",
-                 ended      ? "broken"
-                 : draining ? "draining"
-                            : "ok",
-                 up, number_of(relay, "sessions"), number_of(relay, "tls_handshakes"),
-                 number_of(relay, "tls_failures"));
+                 leg != NULL ? leg : "?", text, number_of(relay, "sessions"),
+                 number_of(relay, "tls_handshakes"), number_of(relay, "tls_failures"));
     if (end_s != 0) {
-        (void)printf(", certificate %s%s", ended ? "has ended" : "ends in ", ended ? "" : left);
+        bool ended = end_s <= now_s;
+        format_span(end_s - now_s, text);
+        (void)printf(", certificate %s%s", ended ? "has ended" : "ends in ", ended ? "" : text);
     }
+    print_distance(relay);
     (void)fputs("\n\n", stdout);
 }
 
@@ -205,6 +220,14 @@ static int print_table(const json_t *list)
     }
     int rc = table_print(&t, stdout);
     table_close(&t);
+    return rc;
+}
+
+static int print_json(json_t *relay, json_t *servers)
+{
+    json_t *all = json_pack("{s:O?, s:O}", "relay", relay, "servers", servers);
+    int rc = all != NULL ? json_dumpf(all, stdout, JSON_INDENT(2)) : ERROR_NOMEM;
+    json_decref(all);
     return rc;
 }
 
@@ -228,7 +251,8 @@ static int look(struct console *o, const struct arguments *a, bool *all_online,
         if (!a->json && a->serial == NULL) {
             print_relay(json_object_get(answer, "relay"));
         }
-        rc = a->json ? json_dumpf(l.merged, stdout, JSON_INDENT(2)) : print_table(l.merged);
+        rc = a->json ? print_json(json_object_get(answer, "relay"), l.merged)
+                     : print_table(l.merged);
         (void)fputs(a->json ? "\n" : "", stdout); /* console_flush looks at stdout */
     }
     json_decref(l.merged);

@@ -66,7 +66,7 @@ static void remember(struct session *s, struct span method, const char *address)
     copy_cut(method, a.method, sizeof(a.method));
     copy_cut(controller_of(s), a.controller, sizeof(a.controller));
     copy_cut(span_of(address), a.client, sizeof(a.client));
-    activity_note(s->worker->activity, &a);
+    activity_note(s->worker->activity, &a, roster_has(s->worker->relay->roster, s->server));
 }
 
 void access_log(struct session *s)

@@ -12,12 +12,14 @@ struct server_minutes {
     int64_t server;
     int64_t minute;                    /* of the newest count */
     uint32_t counts[ACTIVITY_MINUTES]; /* by minute modulo ACTIVITY_MINUTES */
+    uint64_t classes[ACTIVITY_CLASSES];
 };
 
 struct activity {
     pthread_mutex_t lock;
     uint64_t n_records; /* ever */
     struct map servers; /* id → struct server_minutes, owned */
+    uint64_t other_classes[ACTIVITY_CLASSES];
     struct activity_record records[ACTIVITY_RECORDS_MAX];
 };
 
@@ -81,7 +83,15 @@ static void advance(struct server_minutes *s, int64_t minute)
     s->minute = minute > s->minute ? minute : s->minute;
 }
 
-void activity_note(struct activity *a, const struct activity_record *record)
+static void count_class(uint64_t classes[ACTIVITY_CLASSES], unsigned status)
+{
+    unsigned class = status / 100;
+    if (class >= 2 && class < 2 + ACTIVITY_CLASSES) {
+        classes[class - 2]++;
+    }
+}
+
+void activity_note(struct activity *a, const struct activity_record *record, bool has_series)
 {
     (void)pthread_mutex_lock(&a->lock);
     a->records[a->n_records % ACTIVITY_RECORDS_MAX] = *record;
@@ -90,6 +100,9 @@ void activity_note(struct activity *a, const struct activity_record *record)
     if (s != NULL) {
         advance(s, (int64_t)(record->at_us / 60000000U));
         s->counts[s->minute % ACTIVITY_MINUTES]++;
+    }
+    if (record->server != 0 && record->key != 0) {
+        count_class(s != NULL && has_series ? s->classes : a->other_classes, record->status);
     }
     (void)pthread_mutex_unlock(&a->lock);
 }
@@ -129,6 +142,18 @@ void activity_count(struct activity *a, int64_t server, int64_t now_s,
         for (int64_t i = 0; i < ACTIVITY_MINUTES; i++) {
             counts[i] += s->counts[(minute - ACTIVITY_MINUTES + 1 + i) % ACTIVITY_MINUTES];
         }
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+void activity_add_classes(struct activity *a, int64_t server, uint64_t classes[ACTIVITY_CLASSES])
+{
+    (void)pthread_mutex_lock(&a->lock);
+    const struct server_minutes *s =
+        server != 0 ? map_get(&a->servers, &server, sizeof(server)) : NULL;
+    const uint64_t *from = server == 0 ? a->other_classes : s != NULL ? s->classes : NULL;
+    for (size_t i = 0; from != NULL && i < ACTIVITY_CLASSES; i++) {
+        classes[i] += from[i];
     }
     (void)pthread_mutex_unlock(&a->lock);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The latest requests of one worker, and how many each building had in each minute, for the pages:
- * kept in memory, bounded, written by the worker, read from any thread. The lock is held for a copy
- * at a time and hardly ever contended: nobody reads unless somebody looks. */
+/* The latest requests of one worker, and how many each building had in each minute, for the pages,
+ * and by class of status since the start, for monitors: kept in memory, bounded, written by the
+ * worker, read from any thread. The lock is held for a copy at a time and hardly ever contended:
+ * nobody reads unless somebody looks. */
 #ifndef RELAY_FRONT_ACTIVITY_H
 #define RELAY_FRONT_ACTIVITY_H
 
@@ -17,6 +18,9 @@
 #define ACTIVITY_MINUTES 60
 /* Buildings counted per worker; those beyond have no curve. */
 #define ACTIVITY_SERVERS_MAX 100000
+
+/* Statuses by their first digit: 2xx, 3xx, 4xx, 5xx. (1xx is never final.) */
+#define ACTIVITY_CLASSES 4
 
 struct activity_record {
     uint64_t at_us; /* wall clock, when it was answered */
@@ -43,8 +47,9 @@ struct activity;
 struct activity *activity_new(void);
 void activity_free(struct activity *a);
 
-/* The worker's thread: keeps a copy. */
-void activity_note(struct activity *a, const struct activity_record *record);
+/* The worker's thread: keeps a copy. A caller's request (one with a key) is also counted by class:
+ * for its building if that `has_series` (relay/roster.h), else for all others together. */
+void activity_note(struct activity *a, const struct activity_record *record, bool has_series);
 
 /* The server was removed. */
 void activity_forget(struct activity *a, int64_t server);
@@ -53,6 +58,9 @@ void activity_forget(struct activity *a, int64_t server);
  * `*next` is then the number of the first that was not copied. Returns how many. */
 size_t activity_read(struct activity *a, uint64_t *next, struct activity_record *records,
                      size_t cap);
+
+/* Adds what was counted by class for the server; for 0, for the others together. */
+void activity_add_classes(struct activity *a, int64_t server, uint64_t classes[ACTIVITY_CLASSES]);
 
 /* Adds the server's requests per minute to `counts`, the current minute last. */
 void activity_count(struct activity *a, int64_t server, int64_t now_s,

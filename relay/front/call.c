@@ -44,7 +44,7 @@ static void note(struct call *c)
     r->agent_us = r->total_us;
     r->server_us = c->result.server_us;
     r->n_bytes = c->body.len;
-    activity_note(c->x.worker->activity, r);
+    activity_note(c->x.worker->activity, r, false); /* an operator's is not counted by class */
     log_event(LOG_LEVEL_INFO, "operator's call", log_text("id", c->id),
               log_text("client", r->client), log_text("serial", r->serial),
               log_text("controller", r->controller), log_uint("status", c->result.status),

@@ -178,10 +178,21 @@ static void go_idle(struct session *s)
     }
 }
 
+/* Of callers, not of strangers. */
+static void sample_distance(const struct session *s)
+{
+    struct worker *w = s->worker;
+    uint64_t now_ms = worker_now_ms(w);
+    if (s->key != 0 && client_rtt_is_due(&w->client_rtt, now_ms)) {
+        client_rtt_note(&w->client_rtt, conn_rtt_us(s->conn), now_ms);
+    }
+}
+
 void session_done(struct session *s)
 {
     access_log(s);
     metrics_count_answer(&s->worker->metrics, s->result.status, s->result.total_us);
+    sample_distance(s);
     if (s->close_after) {
         end_connection(s);
         return;

@@ -139,6 +139,28 @@ const struct directory_server *directory_find_server(struct directory_reader *r,
     return entry == NULL ? NULL : &entry->server;
 }
 
+struct visit {
+    void (*visit)(void *user, const struct directory_server *server);
+    void *user;
+};
+
+static void visit_entry(void *user, const void *item)
+{
+    const struct visit *v = user;
+    const struct server_entry *entry = item;
+    v->visit(v->user, &entry->server);
+}
+
+void directory_visit_servers(struct directory_reader *r,
+                             void (*visit)(void *user, const struct directory_server *server),
+                             void *user)
+{
+    struct visit v = {visit, user};
+
+    grace_enter(&r->directory->grace, &r->grace);
+    index_visit(&r->directory->servers, visit_entry, &v);
+}
+
 const struct directory_key *directory_find_key_id(struct directory_reader *r, int64_t key_id,
                                                   int64_t now_s,
                                                   const struct directory_server **server)

@@ -74,6 +74,12 @@ const struct directory_server *directory_find_agent(struct directory_reader *r, 
 /* By id, enabled or not; NULL = removed. */
 const struct directory_server *directory_find_server(struct directory_reader *r, int64_t id);
 
+/* Shows all of them, in no order. A look at each of possibly very many. Borrowed until
+ * directory_leave. */
+void directory_visit_servers(struct directory_reader *r,
+                             void (*visit)(void *user, const struct directory_server *server),
+                             void *user);
+
 /* By id, once a request has shown its text: the key and its server if it may still be used, else
  * NULL. Borrowed until directory_leave. */
 const struct directory_key *directory_find_key_id(struct directory_reader *r, int64_t key_id,

@@ -177,6 +177,18 @@ const void *index_next(const struct index *x, size_t *cursor)
     return NULL;
 }
 
+void index_visit(const struct index *x, void (*visit)(void *user, const void *item), void *user)
+{
+    struct index_slots *s = current(x);
+
+    for (size_t i = 0; i < s->n_slots; i++) {
+        const void *item = atomic_load(&s->at[i]);
+        if (item != NULL && item != &GRAVE) {
+            visit(user, item);
+        }
+    }
+}
+
 uint64_t index_hash_id(int64_t id)
 {
     /* The finaliser of splitmix64: numbers in a row land far apart. */

@@ -36,6 +36,9 @@ void index_close(struct index *x);
 /* Readers (inside the grace) and the writer: the item, or NULL. */
 const void *index_find(const struct index *x, uint64_t hash, const void *key);
 
+/* Readers (inside the grace): shows each item that is there from beginning to end. */
+void index_visit(const struct index *x, void (*visit)(void *user, const void *item), void *user);
+
 /* Writer: makes room, so that `n` more items can be put without failing. 0, or ERROR_NOMEM. Needs
  * one place in the grace. */
 int index_reserve(struct index *x, size_t n);

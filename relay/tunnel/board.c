@@ -220,6 +220,18 @@ bool board_is_online(struct board *b, struct span serial)
     return online;
 }
 
+struct board_state board_read(struct board *b, int64_t server)
+{
+    struct board_state state = {.is_up = false};
+    pthread_mutex_lock(&b->lock);
+    const struct entry *e = find(b, server);
+    if (e != NULL) {
+        state = (struct board_state){e->tunnel != 0, is_online(e), e->rtt_us, e->server_us};
+    }
+    pthread_mutex_unlock(&b->lock);
+    return state;
+}
+
 struct board_counts board_count(struct board *b)
 {
     struct board_counts counts = {0, 0};

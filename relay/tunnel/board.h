@@ -61,6 +61,15 @@ void board_forget(struct board *b, int64_t server);
 /* True if the building's tunnel is up and its last probe was answered. */
 bool board_is_online(struct board *b, struct span serial);
 
+/* One building's, as it is now: all zeroes if nothing is known of it. */
+struct board_state {
+    bool is_up;         /* its tunnel */
+    bool is_online;     /* and its last probe was answered */
+    uint32_t rtt_us;    /* to its agent, 0 = not known */
+    uint32_t server_us; /* what its server took for the last answer, 0 = not known */
+};
+struct board_state board_read(struct board *b, int64_t server);
+
 struct board_counts {
     size_t n_up;     /* tunnels */
     size_t n_online; /* of those, last probe answered */

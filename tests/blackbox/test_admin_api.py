@@ -116,6 +116,7 @@ def test_every_operation_answers_as_its_document_says(building, admin):
     assert all(r["refused"] for r in admin.get("/audit?refused=1"))
     admin.post("/servers/NEW-1/remove")
     assert admin.get("/limits")["key"] == {"rate": 100000, "burst": 100000}
+    assert admin.get("/relay")["client_leg"] == "ok" and admin.get("/relay")["client_rtt_us"] > 0
     assert admin.get("/openapi.json") == DOCUMENT
     assert len(admin.get("/kit.json")["paths"]) == 37
     assert admin.post("/session/end") == {"ended": True}

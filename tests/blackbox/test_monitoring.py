@@ -4,6 +4,7 @@ that the alert rules and the dashboard ask for metrics that there are."""
 
 import json
 import re
+import signal
 import subprocess
 import time
 
@@ -44,6 +45,20 @@ def watched(tmp_path_factory):
     try:
         assert made.get(made.path("system/serverStatus")).status == 200
         assert made.get("/nobody/api/V1/system/serverStatus").status == 403
+        yield made
+        made.stop()
+    finally:
+        made.kill()
+
+
+@pytest.fixture(scope="module")
+def bounded(tmp_path_factory):
+    """A building whose relay gives one building of four series of its own."""
+    made = Building(
+        tmp_path_factory.mktemp("bounded"),
+        relay={"admin": {"listen": f"{HOST}:0", "building_metrics": 1}, "timeouts": {"offline_grace": 0}},
+    )
+    try:
         yield made
         made.stop()
     finally:
@@ -112,6 +127,56 @@ def test_health_and_readiness(watched):
     assert admin(watched.relay, "/readyz?serial=TNX-0002").status == 503
 
 
+def series(text, family):
+    """The family's lines: labels and value."""
+    return dict(re.findall(rf"^thinknx_relay_{family}(\{{.*\}})? (\S+)$", text, re.M))
+
+
+def wait_series(relay, family, value):
+    until = time.monotonic() + DEADLINE
+    while (seen := series(metrics(relay), family)) != value:
+        assert time.monotonic() < until, seen
+
+
+def test_each_building_has_series_of_its_own(watched):
+    wait_series(watched.relay, "building_online", {'{serial="TNX-0001"}': "1"})
+    text = metrics(watched.relay)
+    assert series(text, "building_up") == {'{serial="TNX-0001"}': "1"}
+    for family in ("building_round_trip_seconds", "building_server_seconds", "client_round_trip_seconds"):
+        (seconds,) = series(text, family).values()
+        assert 0 < float(seconds) < 1
+    requests = series(text, "building_requests_total")
+    assert int(requests['{serial="TNX-0001",class="2xx"}']) >= 1
+    assert set(requests) == {f'{{serial="TNX-0001",class="{n}xx"}}' for n in (2, 3, 4, 5)}
+    assert series(text, "other_buildings") == {"": "0"}
+
+
+def test_many_buildings_do_not_make_many_series(bounded):
+    """Those beyond [admin] building_metrics are counted together, and which ones they are depends on
+    nothing but the order in which they were added."""
+    relay = bounded.relay
+    for serial in ("TNX-9", "AAA-1", "AAA-2"):
+        relay.command("server", "add", serial)
+    key = relay.command("key", "enable", "AAA-1")["key"]
+    relay.command("server", "disable", "AAA-2")
+    wait_series(relay, "other_buildings", {"": "2"})
+    assert bounded.get(bounded.path("system/serverStatus")).status == 200
+    assert bounded.get(bounded.path("system/serverStatus", key)).status == 503
+    text = metrics(relay)
+    assert not promtool("check", "metrics", text=text).strip()
+    assert set(re.findall(r'serial="([^"]*)"', text)) == {"TNX-0001"}
+    assert series(text, "other_buildings_requests_total")['{class="5xx"}'] == "1"
+    assert (series(text, "other_buildings_up"), series(text, "other_buildings_online")) == ({"": "0"}, {"": "0"})
+    # One that gets room begins its own series at 0; what it had stays with the others.
+    relay.command("server", "remove", "TNX-0001")
+    wait_series(relay, "building_up", {'{serial="TNX-9"}': "0"})
+    # A changed number is taken over by a reload.
+    relay.configure({"admin": {"listen": f"{HOST}:0", "building_metrics": 0}})
+    relay.process.signal(signal.SIGHUP)
+    wait_series(relay, "building_up", {})
+    assert series(metrics(relay), "other_buildings_requests_total")['{class="5xx"}'] == "1"
+
+
 def wait_online(relay):
     """The status, once the first end-to-end call through the tunnel was answered."""
     until = time.monotonic() + DEADLINE
@@ -134,9 +199,29 @@ def test_status_shows_all_three_legs(watched):
     for title in ("RELAY-AGENT", "AGENT-SERVER"):
         assert row[titles.index(title) :].startswith("ok ")
     assert re.match(r"TNX-0001 +online", row)
+    assert re.search(
+        r"^ +round trip \d+\.\d\d ms \(median of [1-9]\d* within 5 min, latest \d+\.\d\d ms\), "
+        r"last call \d+ s ago$",
+        text,
+        re.M,
+    ), text
     agent = run("thinknx-agent", "status", "--config", watched.agent.conf).stdout
     assert re.search(r"^relay wss://\S+ +open ", agent, re.M), agent
-    assert re.search(r"^server http://\S+ +ok ", agent, re.M), agent
+    assert re.search(r"^server http://\S+ +ok +\S+ +\d+\.\d+ ms ", agent, re.M), agent
+
+
+def test_status_for_programs_has_all_three_legs_with_their_times(watched):
+    wait_online(watched.relay)
+    status = watched.relay.command("status")
+    relay, (server,) = status["relay"], status["servers"]
+    now = time.time()
+    assert relay["client_leg"] == "ok" and now - DEADLINE < relay["client_since"] <= now + 1
+    assert relay["client_rtt_samples"] >= 1 and relay["client_since"] - 1 <= relay["last_call"] <= now + 1
+    for us in (relay["client_rtt_us"], relay["client_rtt_latest_us"], server["agent_rtt_us"], server["server_us"]):
+        assert 0 < us < 1_000_000
+    assert (server["tunnel_up"], server["server_leg"]) == (True, "ok")
+    agent = json.loads(run("thinknx-agent", "status", "--json", "--config", watched.agent.conf).stdout)
+    assert 0 < agent["relays"][0]["rtt_ms"] < 1000 and 0 < agent["server"]["answer_ms"] < 1000
 
 
 @pytest.mark.parametrize("program", ["thinknx-relay", "thinknx-agent"])

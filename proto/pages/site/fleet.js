@@ -29,6 +29,13 @@ export function legs(tunnel) {
             T.legs[tunnel.server_leg] + (tunnel.server_reason ? `, ${reason(tunnel.server_reason)}` : "")),
     ]);
 }
+// The leg that all buildings share, in a line.
+function callers(relay) {
+    const rtt = relay.client_rtt_samples > 0 ? ms(relay.client_rtt_us) : T.callers.rttNone;
+    const call = relay.last_call ? T.callers.last(since(relay.last_call)) : T.callers.lastNone;
+    return m("p.callers", [leg(T.legs.client, { ok: "good", broken: "bad", draining: "warn" }[relay.client_leg], T.legs[relay.client_leg]),
+        m("span.quiet", `${T.callers.since(T.legs[relay.client_leg], since(relay.client_since))}, ${T.callers.rtt} ${rtt}, ${call}`)]);
+}
 const sum = calls => calls.reduce((a, b) => a + b, 0);
 
 // The files of a new agent, shown once.
@@ -73,7 +80,7 @@ export const Fleet = {
         this.trouble = false;
         this.shown = PAGE;
         this.dialog = null;
-        this.stop = poll(async () => { this.servers = await get("/servers"); }, POLL_MS);
+        this.stop = poll(async () => { [this.servers, this.relay] = await Promise.all([get("/servers"), get("/relay")]); }, POLL_MS);
     },
     onremove() { this.stop(); },
 
@@ -108,6 +115,7 @@ export const Fleet = {
         return m("div", [
             m(".title", [m("h1", T.fleet.title), this.servers ? m("span.quiet", T.fleet.counts(online, all.length)) : null,
                 button(T.fleet.add, () => { this.dialog = "add"; }, { class: "primary" })]),
+            this.relay ? callers(this.relay) : null,
             m(".filters", [
                 m("input[type=search]", { "aria-label": T.fleet.search, placeholder: T.fleet.search, value: this.search, oninput: e => { this.search = e.target.value; this.shown = PAGE; } }),
                 check(T.fleet.onlyTrouble, this.trouble, on => { this.trouble = on; }),

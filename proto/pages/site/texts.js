@@ -31,7 +31,11 @@ export const T = {
         disabled: "disabled", never: "never connected", untested: "not tested yet",
         counts: (online, all) => `${online} of ${all} online` },
 
-    legs: { tunnel: "Relay to agent", server: "Agent to server", ok: "ok", broken: "broken", unknown: "not known" },
+    legs: { client: "Callers to relay", tunnel: "Relay to agent", server: "Agent to server", ok: "ok", broken: "broken",
+        draining: "draining", unknown: "not known" },
+
+    callers: { since: (state, time) => `${state} for ${time}`, rtt: "round trip", rttNone: "not known",
+        last: time => `last call ${time} ago`, lastNone: "no call yet" },
 
     add: { title: "Add a building", serial: "Serial",
         serialHelp: "1 to 64 letters, digits, “.”, “_”, “-”. The Thinknx server's serial number is a good one.",

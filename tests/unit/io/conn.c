@@ -46,6 +46,17 @@ static void test_conn_echoes(void **state)
     assert_memory_equal(buffer_bytes(&e->far_got), "hello again", 11);
 }
 
+static void test_conn_knows_how_far_away_its_peer_is(void **state)
+{
+    struct ends *e = *state;
+    e->do_on_read = echo;
+    far_send(e, "hello", 5);
+    ends_until_far_got(e, 5);
+    assert_in_range(conn_rtt_us(&e->conn), 1, 1000000);
+    conn_close(&e->conn);
+    assert_int_equal(conn_rtt_us(&e->conn), 0);
+}
+
 static void test_conn_reads_byte_by_byte(void **state)
 {
     struct ends *e = *state;
@@ -348,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_conn_tells_of_its_handshake_once_and_of_none_without_tls),
         CASE(test_conn_echoes),
+        CASE(test_conn_knows_how_far_away_its_peer_is),
         CASE(test_conn_reads_byte_by_byte),
         CASE(test_conn_reads_more_than_its_buffers_hold),
         CASE(test_conn_writes_of_no_bytes_do_nothing),

@@ -14,7 +14,7 @@
 static void note(struct activity *a, int64_t server, uint64_t minute, uint16_t status)
 {
     struct activity_record r = {.server = server, .at_us = minute * MINUTE_US, .status = status};
-    activity_note(a, &r);
+    activity_note(a, &r, false);
 }
 
 static void the_latest_are_kept_in_order(void **state)
@@ -73,11 +73,52 @@ static void minutes_are_counted_and_forgotten(void **state)
     activity_free(a);
 }
 
+static void count(struct activity *a, int64_t server, int64_t key, uint16_t status, bool has_series)
+{
+    struct activity_record r = {.server = server, .key = key, .at_us = 1, .status = status};
+    activity_note(a, &r, has_series);
+}
+
+static void check_classes(struct activity *a, int64_t server, const uint64_t *expected)
+{
+    uint64_t classes[ACTIVITY_CLASSES] = {0};
+    activity_add_classes(a, server, classes);
+    assert_memory_equal(classes, expected, sizeof(classes));
+}
+
+static void each_callers_request_is_counted_once_by_class(void **state)
+{
+    (void)state;
+    struct activity *a = activity_new();
+    count(a, 1, 5, 200, true);
+    count(a, 1, 5, 204, true);
+    count(a, 1, 5, 301, true);
+    count(a, 1, 5, 499, true);
+    count(a, 1, 5, 504, true);
+    count(a, 1, 5, 599, true);
+    count(a, 2, 6, 200, false);
+    count(a, 3, 7, 503, false);
+    count(a, 1, 0, 200, true); /* an operator's */
+    count(a, 0, 0, 403, true); /* a stranger's */
+    count(a, 1, 5, 101, true); /* no final answer */
+    count(a, 1, 5, 600, true); /* no status */
+    check_classes(a, 1, (const uint64_t[]){2, 1, 1, 2});
+    check_classes(a, 2, (const uint64_t[]){0, 0, 0, 0});
+    check_classes(a, 99, (const uint64_t[]){0, 0, 0, 0});
+    check_classes(a, 0, (const uint64_t[]){1, 0, 0, 1});
+    /* One that gets its own series begins them at 0, and the others' do not go back. */
+    count(a, 2, 6, 200, true);
+    check_classes(a, 2, (const uint64_t[]){1, 0, 0, 0});
+    check_classes(a, 0, (const uint64_t[]){1, 0, 0, 1});
+    activity_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_latest_are_kept_in_order),
         cmocka_unit_test(minutes_are_counted_and_forgotten),
+        cmocka_unit_test(each_callers_request_is_counted_once_by_class),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
