@@ -15,6 +15,7 @@
 #include "relay/admin/moment.h"
 #include "relay/admin/options.h"
 #include "relay/admin/table.h"
+#include "relay/admin/verbs.h"
 #include "relay/store/describe.h"
 #include "relay/store/keys.h"
 #include "relay/store/servers.h"
@@ -153,8 +154,9 @@ static int take_rate(const struct arguments *a, struct bucket_rate *rate, struct
     return 0;
 }
 
-static int key_enable(const struct arguments *a, struct console *o)
+static int key_enable(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     struct key_settings settings = {.label = a->label};
     struct key_made made;
@@ -222,8 +224,9 @@ static int print_changed(const struct arguments *a, struct console *o, int64_t i
     return console_flush(NULL);
 }
 
-static int key_change(const struct arguments *a, struct console *o)
+static int key_change(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     struct key_change change;
     char *scope = NULL;
@@ -236,8 +239,9 @@ static int key_change(const struct arguments *a, struct console *o)
     return rc != 0 ? console_exit(rc, &e) : print_changed(a, o, id);
 }
 
-static int key_rotate(const struct arguments *a, struct console *o)
+static int key_rotate(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     struct key_made made;
     int64_t overlap_s = KEYS_OVERLAP_S;
@@ -258,8 +262,9 @@ static int key_rotate(const struct arguments *a, struct console *o)
     return code;
 }
 
-static int key_revoke(const struct arguments *a, struct console *o)
+static int key_revoke(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     int64_t id = 0;
     int rc = keys_parse_id(a->object, &id, &e);
@@ -322,8 +327,9 @@ static int list_json(const struct arguments *a, struct console *o)
     return console_list_print(&list, rc, &e);
 }
 
-static int key_list(const struct arguments *a, struct console *o)
+static int key_list(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     static const char *const TITLES[] = {
         "ID", "SERIAL", "STATE", "RATE", "SCOPE", "CREATED (UTC)", "EXPIRES", "LAST USED", "LABEL"};
     struct error_text e = {"no memory"};
@@ -341,103 +347,46 @@ static int key_list(const struct arguments *a, struct console *o)
     return rc != 0 ? console_exit(rc, &e) : console_flush(NULL);
 }
 
-static const struct verb {
-    const char *name;
-    const char *object;  /* what its argument is called; NULL = none needed */
-    const char *options; /* besides those that all have */
-    int (*run)(const struct arguments *a, struct console *o);
-} VERBS[] = {
+static const struct verb VERBS[] = {
     {"enable", "SERIAL", "label rate burst expires read-only controllers guids groups cidrs",
      key_enable},
     {"change", "ID", "label rate burst expires read-only everything controllers guids groups cidrs",
      key_change},
-    {"list", NULL, "", key_list},
+    {"list", "[SERIAL]", "", key_list},
     {"rotate", "ID", "overlap", key_rotate},
     {"revoke", "ID", "", key_revoke},
 };
 
-static const struct verb *find_verb(const char *name)
-{
-    for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
-        if (strcmp(VERBS[i].name, name) == 0) {
-            return &VERBS[i];
-        }
-    }
-    return NULL;
-}
-
-static int read_words(const struct option_words *words, struct arguments *a,
-                      const struct verb **verb, struct error_text *e)
-{
-    if (words->n_words == 0) {
-        return error_set(e, ERROR_CONFIG, "key: what is to be done?");
-    }
-    *verb = find_verb(words->words[0]);
-    if (*verb == NULL) {
-        return error_set(e, ERROR_CONFIG, "key: no such command as %.32s", words->words[0]);
-    }
-    if (words->n_words < 2 && (*verb)->object != NULL) {
-        return error_set(e, ERROR_CONFIG, "key %s: which %s?", (*verb)->name, (*verb)->object);
-    }
-    if (words->n_words > 2) {
-        return error_set(e, ERROR_CONFIG, "key %s: too many arguments", (*verb)->name);
-    }
-    a->object = words->n_words == 2 ? words->words[1] : NULL;
-    return 0;
-}
-
-static int read_arguments(int argc, char **argv, struct arguments *a, const struct verb **verb,
-                          struct error_text *e)
-{
-    const struct option_row rows[] = {
-        {"config", OPTION_TEXT, &a->config, 0, 0},
-        {"label", OPTION_TEXT, &a->label, 0, 0},
-        {"expires", OPTION_TEXT, &a->expires, 0, 0},
-        {"overlap", OPTION_TEXT, &a->overlap, 0, 0},
-        {"rate", OPTION_UINT, &a->rate, 0, RATE_MAX},
-        {"burst", OPTION_UINT, &a->burst, 0, RATE_MAX},
-        {"controllers", OPTION_LIST, &a->controllers, 0, 0},
-        {"guids", OPTION_LIST, &a->guids, 0, 0},
-        {"groups", OPTION_LIST, &a->groups, 0, 0},
-        {"cidrs", OPTION_LIST, &a->cidrs, 0, 0},
-        {"read-only", OPTION_FLAG, &a->read_only, 0, 0},
-        {"everything", OPTION_FLAG, &a->everything, 0, 0},
-        {"json", OPTION_FLAG, &a->json, 0, 0},
-        {"help", OPTION_FLAG, &a->help, 0, 0},
-    };
-    struct option_words words;
-    const size_t n_rows = sizeof(rows) / sizeof(rows[0]);
-    int rc = options_parse(argc, argv, rows, n_rows, &words, e);
-
-    if (rc != 0 || a->help) {
-        return rc;
-    }
-    rc = read_words(&words, a, verb, e);
-    if (rc != 0 || *verb == NULL) {
-        return rc;
-    }
-    return options_allow(rows, n_rows, &words, (*verb)->name, (*verb)->options, e);
-}
-
 int command_key(int argc, char **argv)
 {
     struct arguments a = {.rate = RATE_UNSET, .burst = RATE_UNSET};
-    const struct verb *verb = NULL;
-    struct error_text e = {""};
-    struct console o;
-
-    if (read_arguments(argc, argv, &a, &verb, &e) != 0) {
-        return console_usage("key", &e);
-    }
-    if (a.help || verb == NULL) {
-        (void)fputs(HELP, stdout); /* console_flush looks at stdout */
-        return console_flush(NULL);
-    }
-    int rc = console_open(a.config, &o, &e);
-    if (rc != 0) {
-        return console_exit(rc, &e);
-    }
-    int code = verb->run(&a, &o);
-    console_close(&o);
-    return code;
+    const struct option_row rows[] = {
+        {"config", OPTION_TEXT, &a.config, 0, 0},
+        {"label", OPTION_TEXT, &a.label, 0, 0},
+        {"expires", OPTION_TEXT, &a.expires, 0, 0},
+        {"overlap", OPTION_TEXT, &a.overlap, 0, 0},
+        {"rate", OPTION_UINT, &a.rate, 0, RATE_MAX},
+        {"burst", OPTION_UINT, &a.burst, 0, RATE_MAX},
+        {"controllers", OPTION_LIST, &a.controllers, 0, 0},
+        {"guids", OPTION_LIST, &a.guids, 0, 0},
+        {"groups", OPTION_LIST, &a.groups, 0, 0},
+        {"cidrs", OPTION_LIST, &a.cidrs, 0, 0},
+        {"read-only", OPTION_FLAG, &a.read_only, 0, 0},
+        {"everything", OPTION_FLAG, &a.everything, 0, 0},
+        {"json", OPTION_FLAG, &a.json, 0, 0},
+        {"help", OPTION_FLAG, &a.help, 0, 0},
+    };
+    const struct verbs verbs = {
+        .command = "key",
+        .help = HELP,
+        .verbs = VERBS,
+        .n_verbs = sizeof(VERBS) / sizeof(VERBS[0]),
+        .rows = rows,
+        .n_rows = sizeof(rows) / sizeof(rows[0]),
+        .arguments = &a,
+        .config = &a.config,
+        .object = &a.object,
+        .wants_help = &a.help,
+    };
+    return verbs_run(&verbs, argc, argv);
 }

@@ -13,6 +13,7 @@
 #include "relay/admin/options.h"
 #include "relay/admin/password.h"
 #include "relay/admin/table.h"
+#include "relay/admin/verbs.h"
 #include "relay/store/describe.h"
 #include "relay/store/operators.h"
 
@@ -89,8 +90,9 @@ static int report(const struct arguments *a, int rc, const char *done, const str
     return console_flush(NULL);
 }
 
-static int operator_add(const struct arguments *a, struct console *o)
+static int operator_add(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     char hash[OPERATORS_PASSWORD_BYTES];
     struct error_text e = {""};
     int rc = operators_check_name(a->name, &e);
@@ -101,8 +103,9 @@ static int operator_add(const struct arguments *a, struct console *o)
     return report(a, rc, "added", &e);
 }
 
-static int operator_password(const struct arguments *a, struct console *o)
+static int operator_password(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     char hash[OPERATORS_PASSWORD_BYTES];
     struct error_text e = {""};
     int rc = operators_check_name(a->name, &e);
@@ -113,8 +116,9 @@ static int operator_password(const struct arguments *a, struct console *o)
     return report(a, rc, "password changed", &e);
 }
 
-static int operator_remove(const struct arguments *a, struct console *o)
+static int operator_remove(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     return report(a, operators_remove(o->db, a->name, &o->actor, &e), "removed", &e);
 }
@@ -137,8 +141,9 @@ static void collect_row(void *user, const struct operator_account *account)
     table_add_time(t, account->locked_until_s);
 }
 
-static int operator_list(const struct arguments *a, struct console *o)
+static int operator_list(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     static const char *const TITLES[] = {"NAME", "ADDED (UTC)", "BY", "LOCKED UNTIL"};
     struct error_text e = {"no memory"};
     struct table t;
@@ -161,73 +166,33 @@ static int operator_list(const struct arguments *a, struct console *o)
     return rc != 0 ? console_exit(rc, &e) : console_flush(NULL);
 }
 
-static const struct verb {
-    const char *name;
-    bool takes_name;
-    int (*run)(const struct arguments *a, struct console *o);
-} VERBS[] = {
-    {"add", true, operator_add},
-    {"password", true, operator_password},
-    {"list", false, operator_list},
-    {"remove", true, operator_remove},
+static const struct verb VERBS[] = {
+    {"add", "NAME", "password-file", operator_add},
+    {"password", "NAME", "password-file", operator_password},
+    {"list", NULL, "", operator_list},
+    {"remove", "NAME", "", operator_remove},
 };
-
-static const struct verb *find_verb(const char *name)
-{
-    for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
-        if (strcmp(VERBS[i].name, name) == 0) {
-            return &VERBS[i];
-        }
-    }
-    return NULL;
-}
-
-static int read_arguments(int argc, char **argv, struct arguments *a, const struct verb **verb,
-                          struct error_text *e)
-{
-    const struct option_row rows[] = {
-        {"config", OPTION_TEXT, &a->config, 0, 0},
-        {"password-file", OPTION_TEXT, &a->password_file, 0, 0},
-        {"json", OPTION_FLAG, &a->json, 0, 0},
-        {"help", OPTION_FLAG, &a->help, 0, 0},
-    };
-    struct option_words words;
-    int rc = options_parse(argc, argv, rows, sizeof(rows) / sizeof(rows[0]), &words, e);
-
-    if (rc != 0 || a->help) {
-        return rc;
-    }
-    *verb = words.n_words > 0 ? find_verb(words.words[0]) : NULL;
-    if (*verb == NULL) {
-        return error_set(e, ERROR_CONFIG, "operator: add, password, list or remove?");
-    }
-    if (words.n_words != ((*verb)->takes_name ? 2U : 1U)) {
-        return error_set(e, ERROR_CONFIG, "operator %s: %s", (*verb)->name,
-                         (*verb)->takes_name ? "which one NAME?" : "too many arguments");
-    }
-    a->name = (*verb)->takes_name ? words.words[1] : NULL;
-    return 0;
-}
 
 int command_operator(int argc, char **argv)
 {
     struct arguments a = {.config = NULL};
-    const struct verb *verb = NULL;
-    struct error_text e = {""};
-    struct console o;
-
-    if (read_arguments(argc, argv, &a, &verb, &e) != 0) {
-        return console_usage("operator", &e);
-    }
-    if (a.help || verb == NULL) {
-        (void)fputs(HELP, stdout); /* console_flush looks at stdout */
-        return console_flush(NULL);
-    }
-    int rc = console_open(a.config, &o, &e);
-    if (rc != 0) {
-        return console_exit(rc, &e);
-    }
-    int code = verb->run(&a, &o);
-    console_close(&o);
-    return code;
+    const struct option_row rows[] = {
+        {"config", OPTION_TEXT, &a.config, 0, 0},
+        {"password-file", OPTION_TEXT, &a.password_file, 0, 0},
+        {"json", OPTION_FLAG, &a.json, 0, 0},
+        {"help", OPTION_FLAG, &a.help, 0, 0},
+    };
+    const struct verbs verbs = {
+        .command = "operator",
+        .help = HELP,
+        .verbs = VERBS,
+        .n_verbs = sizeof(VERBS) / sizeof(VERBS[0]),
+        .rows = rows,
+        .n_rows = sizeof(rows) / sizeof(rows[0]),
+        .arguments = &a,
+        .config = &a.config,
+        .object = &a.name,
+        .wants_help = &a.help,
+    };
+    return verbs_run(&verbs, argc, argv);
 }

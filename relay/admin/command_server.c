@@ -12,6 +12,7 @@
 #include "relay/admin/kit.h"
 #include "relay/admin/options.h"
 #include "relay/admin/table.h"
+#include "relay/admin/verbs.h"
 #include "relay/store/describe.h"
 #include "relay/store/servers.h"
 
@@ -53,7 +54,6 @@ struct arguments {
     bool no_building_keys;
     bool json;
     bool help;
-    const char *verb;
     const char *serial; /* NULL = none given */
 };
 
@@ -165,13 +165,15 @@ static int with_kit(const struct arguments *a, struct console *o, make_token mak
     return code;
 }
 
-static int server_add(const struct arguments *a, struct console *o)
+static int server_add(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     return with_kit(a, o, add_to_database);
 }
 
-static int server_token(const struct arguments *a, struct console *o)
+static int server_token(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     return with_kit(a, o, renew_in_database);
 }
 
@@ -201,8 +203,9 @@ static int list_json(struct console *o)
     return console_list_print(&list, rc, &e);
 }
 
-static int server_list(const struct arguments *a, struct console *o)
+static int server_list(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     static const char *const TITLES[] = {"SERIAL",        "STATE",       "KEYS",
                                          "BUILDING KEYS", "ADDED (UTC)", "NAME"};
     struct error_text e = {"no memory"};
@@ -237,8 +240,9 @@ static void print_server(const struct server *s)
     }
 }
 
-static int server_show(const struct arguments *a, struct console *o)
+static int server_show(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     struct server server;
     int rc = servers_find(o->db, a->serial, o->actor.now_s, &server, &e);
@@ -267,22 +271,25 @@ static int confirm(const struct arguments *a, struct console *o, int rc, const c
     return console_flush(NULL);
 }
 
-static int server_disable(const struct arguments *a, struct console *o)
+static int server_disable(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     int rc = servers_set_enabled(o->db, a->serial, false, &o->actor, &e);
     return confirm(a, o, rc, "disabled", &e);
 }
 
-static int server_enable(const struct arguments *a, struct console *o)
+static int server_enable(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     int rc = servers_set_enabled(o->db, a->serial, true, &o->actor, &e);
     return confirm(a, o, rc, "enabled", &e);
 }
 
-static int server_change(const struct arguments *a, struct console *o)
+static int server_change(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     struct server_change change = {
         .name = a->name,
@@ -306,8 +313,9 @@ static int server_change(const struct arguments *a, struct console *o)
     return confirm(a, o, rc, "changed", &e);
 }
 
-static int server_remove(const struct arguments *a, struct console *o)
+static int server_remove(const void *arguments, struct console *o)
 {
+    const struct arguments *a = arguments;
     struct error_text e = {""};
     int rc = servers_remove(o->db, a->serial, &o->actor, &e);
 
@@ -321,109 +329,54 @@ static int server_remove(const struct arguments *a, struct console *o)
     return console_flush(NULL);
 }
 
-static const struct verb {
-    const char *name;
-    bool takes_serial;
-    const char *options; /* besides those that all have */
-    int (*run)(const struct arguments *a, struct console *o);
-} VERBS[] = {
-    {"add", true, "name out no-building-keys command-rate command-burst", server_add},
-    {"list", false, "", server_list},
-    {"show", true, "", server_show},
-    {"change", true, "name building-keys command-rate command-burst", server_change},
-    {"token", true, "out", server_token},
-    {"disable", true, "", server_disable},
-    {"enable", true, "", server_enable},
-    {"remove", true, "", server_remove},
-};
-
-static const struct verb *find_verb(const char *name)
+static int check(const void *arguments, struct error_text *e)
 {
-    for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
-        if (strcmp(VERBS[i].name, name) == 0) {
-            return &VERBS[i];
-        }
-    }
-    return NULL;
-}
+    const struct arguments *a = arguments;
+    bool has_rate = a->command_rate != RATE_UNSET && a->command_rate != 0;
 
-static int read_words(const struct option_words *words, struct arguments *a,
-                      const struct verb **verb, struct error_text *e)
-{
-    if (words->n_words == 0) {
-        return error_set(e, ERROR_CONFIG, "server: what is to be done?");
+    if (a->command_burst != 0 && !has_rate) {
+        return error_set(e, ERROR_CONFIG, "--command-burst needs a --command-rate");
     }
-    *verb = find_verb(words->words[0]);
-    if (*verb == NULL) {
-        return error_set(e, ERROR_CONFIG, "server: no such command as %.32s", words->words[0]);
-    }
-    size_t n_wanted = (*verb)->takes_serial ? 2 : 1;
-    if (words->n_words < n_wanted) {
-        return error_set(e, ERROR_CONFIG, "server %s: which SERIAL?", (*verb)->name);
-    }
-    if (words->n_words > n_wanted) {
-        return error_set(e, ERROR_CONFIG, "server %s: too many arguments", (*verb)->name);
-    }
-    a->serial = (*verb)->takes_serial ? words->words[1] : NULL;
     return a->serial == NULL ? 0 : servers_check_serial(a->serial, e);
 }
 
-static int check_rate(const struct arguments *a, struct error_text *e)
-{
-    bool has_rate = a->command_rate != RATE_UNSET && a->command_rate != 0;
-    return a->command_burst != 0 && !has_rate
-               ? error_set(e, ERROR_CONFIG, "--command-burst needs a --command-rate")
-               : 0;
-}
-
-static int read_arguments(int argc, char **argv, struct arguments *a, const struct verb **verb,
-                          struct error_text *e)
-{
-    const struct option_row rows[] = {
-        {"config", OPTION_TEXT, &a->config, 0, 0},
-        {"name", OPTION_TEXT, &a->name, 0, 0},
-        {"out", OPTION_TEXT, &a->out, 0, 0},
-        {"building-keys", OPTION_TEXT, &a->building_keys, 0, 0},
-        {"no-building-keys", OPTION_FLAG, &a->no_building_keys, 0, 0},
-        {"command-rate", OPTION_UINT, &a->command_rate, 0, RATE_MAX},
-        {"command-burst", OPTION_UINT, &a->command_burst, 1, RATE_MAX},
-        {"json", OPTION_FLAG, &a->json, 0, 0},
-        {"help", OPTION_FLAG, &a->help, 0, 0},
-    };
-    struct option_words words;
-    const size_t n_rows = sizeof(rows) / sizeof(rows[0]);
-    int rc = options_parse(argc, argv, rows, n_rows, &words, e);
-
-    if (rc != 0 || a->help) {
-        return rc;
-    }
-    rc = read_words(&words, a, verb, e);
-    if (rc != 0 || *verb == NULL) {
-        return rc;
-    }
-    rc = options_allow(rows, n_rows, &words, (*verb)->name, (*verb)->options, e);
-    return rc != 0 ? rc : check_rate(a, e);
-}
+static const struct verb VERBS[] = {
+    {"add", "SERIAL", "name out no-building-keys command-rate command-burst", server_add},
+    {"list", NULL, "", server_list},
+    {"show", "SERIAL", "", server_show},
+    {"change", "SERIAL", "name building-keys command-rate command-burst", server_change},
+    {"token", "SERIAL", "out", server_token},
+    {"disable", "SERIAL", "", server_disable},
+    {"enable", "SERIAL", "", server_enable},
+    {"remove", "SERIAL", "", server_remove},
+};
 
 int command_server(int argc, char **argv)
 {
     struct arguments a = {.command_rate = RATE_UNSET};
-    const struct verb *verb = NULL;
-    struct error_text e = {""};
-    struct console o;
-
-    if (read_arguments(argc, argv, &a, &verb, &e) != 0) {
-        return console_usage("server", &e);
-    }
-    if (a.help || verb == NULL) {
-        (void)fputs(HELP, stdout); /* console_flush looks at stdout */
-        return console_flush(NULL);
-    }
-    int rc = console_open(a.config, &o, &e);
-    if (rc != 0) {
-        return console_exit(rc, &e);
-    }
-    int code = verb->run(&a, &o);
-    console_close(&o);
-    return code;
+    const struct option_row rows[] = {
+        {"config", OPTION_TEXT, &a.config, 0, 0},
+        {"name", OPTION_TEXT, &a.name, 0, 0},
+        {"out", OPTION_TEXT, &a.out, 0, 0},
+        {"building-keys", OPTION_TEXT, &a.building_keys, 0, 0},
+        {"no-building-keys", OPTION_FLAG, &a.no_building_keys, 0, 0},
+        {"command-rate", OPTION_UINT, &a.command_rate, 0, RATE_MAX},
+        {"command-burst", OPTION_UINT, &a.command_burst, 1, RATE_MAX},
+        {"json", OPTION_FLAG, &a.json, 0, 0},
+        {"help", OPTION_FLAG, &a.help, 0, 0},
+    };
+    const struct verbs verbs = {
+        .command = "server",
+        .help = HELP,
+        .verbs = VERBS,
+        .n_verbs = sizeof(VERBS) / sizeof(VERBS[0]),
+        .rows = rows,
+        .n_rows = sizeof(rows) / sizeof(rows[0]),
+        .arguments = &a,
+        .config = &a.config,
+        .object = &a.serial,
+        .wants_help = &a.help,
+        .check = check,
+    };
+    return verbs_run(&verbs, argc, argv);
 }
