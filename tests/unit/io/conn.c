@@ -46,9 +46,23 @@ static void test_conn_echoes(void **state)
     assert_memory_equal(buffer_bytes(&e->far_got), "hello again", 11);
 }
 
+/* qemu-user, under which tests for other machines run, knows the beginning of TCP_INFO only. */
+static bool kernel_tells(const struct conn *c)
+{
+    char info[256];
+    socklen_t len = sizeof(info);
+    uv_os_fd_t fd = -1;
+    return uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 &&
+           getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) == 0 && len >= 152;
+}
+
 static void test_conn_knows_how_far_away_its_peer_is(void **state)
 {
     struct ends *e = *state;
+    if (!kernel_tells(&e->conn)) {
+        assert_int_equal(conn_rtt_us(&e->conn), 0);
+        skip();
+    }
     e->do_on_read = echo;
     far_send(e, "hello", 5);
     ends_until_far_got(e, 5);
