@@ -24,6 +24,7 @@
 #include "relay/certificates.h"
 #include "relay/config.h"
 #include "relay/exit_codes.h"
+#include "relay/reload.h"
 #include "relay/replace.h"
 #include "relay/watchdog.h"
 #include "relay/worker.h"
@@ -103,41 +104,6 @@ static void on_look(uv_timer_t *timer)
 
 /* ---- reload ---- */
 
-static bool same_list(const struct conf_list *a, const struct conf_list *b)
-{
-    if (a->n_values != b->n_values) {
-        return false;
-    }
-    for (size_t i = 0; i < a->n_values; i++) {
-        if (strcmp(a->values[i], b->values[i]) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void say_what_stays(const struct relay_config *now, const struct relay_config *new)
-{
-    const struct {
-        const char *name;
-        bool same;
-    } rows[] = {
-        {"[relay] database", strcmp(now->database, new->database) == 0},
-        {"[relay] workers", now->workers == new->workers},
-        {"[https] listen", same_list(&now->https_listen, &new->https_listen)},
-        {"[https] plain_listen", same_list(&now->plain_listen, &new->plain_listen)},
-        {"[http] listen", same_list(&now->http_listen, &new->http_listen)},
-        {"[admin] tls", now->admin_tls == new->admin_tls},
-        {"[admin] listen", same_list(&now->admin_listen, &new->admin_listen)},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (!rows[i].same) {
-            log_event(LOG_LEVEL_WARN, "this setting changes only with a restart",
-                      log_text("setting", rows[i].name));
-        }
-    }
-}
-
 static void reload(struct serve *s)
 {
     struct relay_config new;
@@ -159,12 +125,16 @@ static void reload(struct serve *s)
         (void)notify_send("READY=1");
         return;
     }
-    say_what_stays(&s->config, &new);
+    reload_say_what_stays(&s->config, &new);
     log_set_level((enum log_level) new.log_level);
     log_set_format((enum log_format) new.log_format);
     pthread_mutex_lock(&s->relay.reload_lock);
     s->relay.settings = settings_of(&new);
     pthread_mutex_unlock(&s->relay.reload_lock);
+    if (store_set_public_url(s->relay.store, new.public_url) < 0) {
+        log_event(LOG_LEVEL_ERROR, "out of memory, agents are still told the old URL",
+                  log_text("public_url", new.public_url));
+    }
     certificates_hand_over(&s->relay, tls);
     relay_config_free(&s->config);
     s->config = new;

@@ -24,6 +24,7 @@
 #include "relay/store/job.h"
 #include "relay/store/keys.h"
 #include "relay/store/refresh.h"
+#include "relay/store/rows.h"
 
 /* Last-used times per transaction: some milliseconds on a slow disk, for a revocation by another
  * process may be waiting behind it. Of very many keys in use each is a page of its own to write: at
@@ -48,7 +49,8 @@ struct store {
     struct directory_reader *reader; /* the thread's own, to look servers up for calls */
     struct refresh refresh;
     struct store_events events;
-    char *public_url; /* owned; NULL = unknown */
+    pthread_mutex_t url_lock;
+    char *public_url; /* owned; NULL = unknown; under the lock */
     pthread_t thread;
     bool stopped; /* the thread was joined */
     struct job_queue queue;
@@ -88,48 +90,6 @@ static void note_result(struct store *s, const char *what, int rc, const struct 
 
 /* Jobs */
 
-static void log_row(const struct audit_row *row)
-{
-    log_event(LOG_LEVEL_WARN, "audit row not stored", log_text("who", row->who),
-              log_text("what", row->what), log_text("object", row->object),
-              log_bool("refused", row->refused), log_text("detail", row->detail));
-}
-
-static int add_row(struct store *s, struct job *job, struct error_text *e)
-{
-    switch (job->kind) {
-    case JOB_AUDIT: return audit_add(s->db, job_audit_row(job), e);
-    case JOB_HISTORY: return history_add(s->db, job_history_row(job), e);
-    case JOB_CALL:
-    case JOB_RUN:
-    default: return 0;
-    }
-}
-
-/* Writes all rows among the jobs, in one transaction. */
-static int add_rows(struct store *s, struct list *jobs, struct error_text *e)
-{
-    int rc = database_begin(s->db, e);
-    if (rc != 0) {
-        return rc;
-    }
-    for (struct list *node = jobs->next; rc == 0 && node != jobs; node = node->next) {
-        rc = add_row(s, LIST_ITEM(node, struct job, node), e);
-    }
-    return database_end(s->db, rc, e);
-}
-
-static bool has_rows(struct list *jobs)
-{
-    for (struct list *node = jobs->next; node != jobs; node = node->next) {
-        const struct job *job = LIST_ITEM(node, struct job, node);
-        if (job->kind == JOB_AUDIT || job->kind == JOB_HISTORY) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void poll_changes(struct store *s, bool own)
 {
     struct error_text e = {""};
@@ -144,6 +104,15 @@ static void poll_changes(struct store *s, bool own)
     }
 }
 
+/* Owned. Out of memory: NULL, and the answer has no URL. */
+static char *copy_public_url(struct store *s)
+{
+    (void)pthread_mutex_lock(&s->url_lock);
+    char *copy = s->public_url != NULL ? strdup(s->public_url) : NULL;
+    (void)pthread_mutex_unlock(&s->url_lock);
+    return copy;
+}
+
 static void do_call(struct store *s, const struct job *job)
 {
     const struct control_time now = {clock_wall_s(), clock_now_us()};
@@ -151,8 +120,10 @@ static void do_call(struct store *s, const struct job *job)
     const struct directory_server *server = directory_find_server(s->reader, job->server_id);
 
     buffer_init(&answer, CONTROL_ANSWER_BYTES);
-    uint16_t status = (uint16_t)control_call(s->db, server, s->public_url, job->op,
+    char *url = copy_public_url(s);
+    uint16_t status = (uint16_t)control_call(s->db, server, url, job->op,
                                              (struct span){job->body, job->len}, now, &answer);
+    free(url);
     directory_leave(s->reader);
     /* First live, then told. */
     poll_changes(s, true);
@@ -168,8 +139,8 @@ static void do_jobs(struct store *s, struct list *jobs)
     struct error_text e = {""};
     int rc = 0;
 
-    if (has_rows(jobs)) {
-        rc = add_rows(s, jobs, &e);
+    if (rows_wait(jobs)) {
+        rc = rows_write(s->db, jobs, &e);
         note_result(s, "rows", rc, &e);
     }
     for (struct list *node = list_pop(jobs); node != NULL; node = list_pop(jobs)) {
@@ -180,8 +151,8 @@ static void do_jobs(struct store *s, struct list *jobs)
             job->run(job->user, s->db);
             poll_changes(s, true); /* first live, then told */
             job->ran(job->user);
-        } else if (rc != 0 && job->kind == JOB_AUDIT) {
-            log_row(job_audit_row(job)); /* the tunnels' comings and goings are in the log anyway */
+        } else if (rc != 0 && job->kind == JOB_AUDIT) { /* the log has the others anyway */
+            rows_log_lost(job_audit_row(job));
         }
         job_free(job);
     }
@@ -343,6 +314,7 @@ int store_open(const char *path, const struct store_events *events, struct store
         made->events = *events;
     }
     set_up_duties(made);
+    made->url_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     int rc = database_open(path, true, &made->db, e);
     if (rc != 0) {
         goto no_database;
@@ -406,6 +378,7 @@ void store_close(struct store *s)
     directory_part(s->reader);
     directory_free(s->directory);
     database_close(s->db);
+    (void)pthread_mutex_destroy(&s->url_lock); /* nobody waits */
     free(s->public_url);
     free(s);
 }
@@ -421,8 +394,11 @@ int store_set_public_url(struct store *s, const char *url)
     if (copy == NULL) {
         return ERROR_NOMEM;
     }
-    free(s->public_url);
+    (void)pthread_mutex_lock(&s->url_lock);
+    char *old = s->public_url;
     s->public_url = copy;
+    (void)pthread_mutex_unlock(&s->url_lock);
+    free(old);
     return 0;
 }
 
@@ -444,13 +420,13 @@ void store_audit(struct store *s, const char *who, const char *what, const char 
     audit_row_set(&row, clock_wall_s(), who, what, NULL, detail);
     if (job == NULL) {
         (void)atomic_fetch_add(&s->n_dropped, 1);
-        log_row(&row);
+        rows_log_lost(&row);
         return;
     }
     *job_audit_row(job) = row;
     if (push(s, job) != 0) {
         job_free(job);
-        log_row(&row);
+        rows_log_lost(&row);
     }
 }
 

@@ -50,8 +50,8 @@ void store_close(struct store *s);
 
 struct directory *store_directory(struct store *s);
 
-/* What the URL in the answer to a control call begins with (copies). Called once, before the first
- * store_control. 0, or ERROR_NOMEM. */
+/* What the URL in the answer to a control call begins with (copies). Any thread; what it was before
+ * stays on failure. 0, or ERROR_NOMEM. */
 int store_set_public_url(struct store *s, const char *url);
 
 /* Writes an audit row, later. `who` is "agent:SERIAL", "operator", "relay"; no secret in any. */

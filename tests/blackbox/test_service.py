@@ -2,6 +2,7 @@
 """The programs as services: what they tell systemd, and the units that start them."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import DEADLINE, HOST, ROOT, Process, Relay, binary, closed_port, secret_file, write_conf
+from harness import DEADLINE, HOST, ROOT, Process, Relay, binary, closed_port, run, secret_file, write_conf
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 EXPOSURE_MAX = 2.0
@@ -200,3 +201,50 @@ def test_the_unit_waits_longer_for_the_end_than_the_program(unit):
     settings = harness.run(unit.stem, "check", "--settings").stdout
     drain = int(re.search(r"^drain = (\d+) ", settings, re.M)[1])
     assert stop >= drain + 10
+
+
+def reload(relay, settings):
+    """Gives the names of the settings of which the log says that they stay as they are."""
+    start = relay.process.log.count()
+    relay.configure(settings)
+    relay.process.signal(signal.SIGHUP)
+    relay.process.wait_log("configuration reloaded", start)
+    lines = relay.process.log.since(start)
+    return re.findall(r'changes only with a restart" setting="(.*?)"', "\n".join(lines))
+
+
+def test_a_reload_says_what_only_a_restart_changes(tmp_path):
+    """Those that the manual page marks with an asterisk, and no others."""
+    page = (ROOT / "deploy" / "man" / "thinknx-relay.conf.5").read_text()
+    marked = {
+        f"[{section}] {key}"
+        for section, text in re.findall(r"^\.Sh \[(\w+)\]\n(.*?)(?=^\.Sh )", page, re.M | re.S)
+        for key in re.findall(r"^\.It Cm (\w+) No =.*\n(?:Required, )?\*\.$", text, re.M)
+    }
+    relay = Relay(tmp_path / "relay").start()
+    other = f"{HOST}:1"
+    settings = {
+        "relay": {"database": "other.db", "workers": 3, "runtime_file": "other.json", "log_level": "debug",
+                  "public_url": "https://other.example"},
+        "https": {"listen": other, "plain_listen": other},
+        "http": {"listen": other},
+        "limits": {"key_rate": 7, "connections": 77},
+        "timeouts": {"server": 7, "drain": 7},
+        "admin": {"listen": other, "tls": "yes", "login": "always", "building_metrics": 7},
+        "proxy": {"protocol": "forwarded", "trusted": "192.0.2.1"},
+    }
+    try:
+        assert set(reload(relay, settings)) == marked
+    finally:
+        relay.process.kill()
+
+
+def test_a_reload_changes_the_url_that_a_building_is_told(tmp_path):
+    building = harness.Building(tmp_path / "building")
+    try:
+        assert reload(building.relay, {"relay": {"public_url": "https://moved.example"}}) == []
+        made = run("thinknx-agent", "key", "enable", "--json", "--config", building.agent.conf).stdout
+        assert json.loads(made)["url"].startswith("https://moved.example/")
+        building.stop()
+    finally:
+        building.kill()

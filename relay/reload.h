@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a reload cannot change. */
+#ifndef RELAY_RELOAD_H
+#define RELAY_RELOAD_H
+
+#include "relay/config.h"
+
+/* Logs the name of each setting that differs, and that only a restart changes. The manual page
+ * thinknx-relay.conf(5) marks the same ones with an asterisk. */
+void reload_say_what_stays(const struct relay_config *now, const struct relay_config *new);
+
+#endif
