@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import tools
-from harness import ROOT, run
+from harness import ROOT, Connection, Relay, run
 
 RELEASE = ROOT / "build" / "release"
 NAMES = ("thinknx-agent", "thinknx-relay", "thinknx-simulator")
@@ -141,3 +141,30 @@ def test_the_certbot_hook_puts_certificate_and_key_where_the_relay_reads_them(tm
     assert (relay / "key.pem").read_bytes() == (renewed / "privkey.pem").read_bytes()
     assert (relay / "key.pem").stat().st_mode & 0o777 == 0o640
     assert "ok" in run("thinknx-relay", "check", "--config", relay / "relay.conf").stdout
+
+
+@pytest.mark.parametrize("names", ["the same", "others"])
+def test_the_page_renews_the_certificate_of_the_private_authority(tmp_path, names):
+    """Its commands, word for word but for the folder; agents and callers that trust ca.pem, or pin the
+    key, need not be told, and the relay takes it while it runs."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    section = re.search(r"^## The certificate$(.*?)^## ", page, re.M | re.S)[1]
+    commands = re.search(r"^```$(.*?)^```$", section, re.M | re.S)[1]
+    if names == "others":
+        request = re.search(r"`(openssl req .*?)`", section, re.S)[1].replace("\n", " ")
+        commands = re.sub(r"^openssl x509 -x509toreq.*$", request, commands, flags=re.M)
+    relay = Relay(tmp_path / "relay").start()
+    try:
+        before = (relay.folder / "cert.pem").read_bytes()
+        assert commands.count("/etc/thinknx-relay") == 1
+        commands = commands.replace("/etc/thinknx-relay", str(relay.folder))
+        subprocess.run(["sh", "-euc", commands], check=True, capture_output=True, text=True)
+        relay.process.wait_log("certificates reloaded", deadline=30)
+        assert (relay.folder / "cert.pem").read_bytes() != before
+        name = "127.0.0.1" if names == "the same" else "relay.example"
+        with Connection(relay.https, relay.tls_context(), name) as c:
+            assert c.request("/").status == 403
+        assert not list(relay.folder.glob("*.new")) and not list(relay.folder.glob("*.csr"))
+        relay.process.stop()
+    finally:
+        relay.process.kill()
