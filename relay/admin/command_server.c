@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "relay/admin/console.h"
 #include "relay/admin/kit.h"
@@ -42,6 +43,7 @@ static const char HELP[] =
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.\n";
 
 #define RATE_MAX   1000000
+#define FOLLOW_MS  500
 #define RATE_UNSET UINT32_MAX
 
 struct arguments {
@@ -115,6 +117,14 @@ static int deliver_kit(const struct arguments *a, const struct kit *kit,
 
 /* The verbs. Each returns the exit code. */
 
+/* A running relay looks for changes every STORE_POLL_MS. Whoever starts the agent right behind the
+ * command should not meet one that does not know it yet: refused, it would wait for long. */
+static void let_relay_follow(void)
+{
+    const struct timespec pause = {.tv_nsec = FOLLOW_MS * 1000000L};
+    (void)nanosleep(&pause, NULL); /* a signal makes it shorter */
+}
+
 /* Without a burst of its own, a second's worth. */
 static struct bucket_rate command_rate(const struct arguments *a)
 {
@@ -162,6 +172,9 @@ static int with_kit(const struct arguments *a, struct console *o, make_token mak
     }
     int code = rc == 0 ? deliver_kit(a, &kit, &paths) : console_exit(rc, &e);
     kit_close(&kit);
+    if (code == 0 && a->out != NULL) {
+        let_relay_follow();
+    }
     return code;
 }
 

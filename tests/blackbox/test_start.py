@@ -426,3 +426,15 @@ def test_the_demo_shows_a_right_answer_and_leaves_nothing_behind(tmp_path):
     assert done.returncode == 0, done.stdout
     assert "HTTP/1.1 200" in done.stdout and '"power"' in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_agent_started_right_behind_the_command_that_added_it_is_let_in(relay, agent, tmp_path):
+    """Refused, it would wait up to a minute: a long time for who installs it."""
+    relay.start()
+    for serial in ("ONE", "TWO", "THREE"):
+        kit = tmp_path / serial
+        run("thinknx-relay", "server", "add", serial, "--out", kit, "--config", relay.conf)
+        url = f"wss://{HOST}:{relay.https[1]}"
+        dialling = {"url": url, "serial": serial, "token_file": kit / "agent.token", "ca_file": kit / "ca.pem"}
+        started = agent(dialling, {"url": f"http://{HOST}:5051"})
+        assert "tunnel up" in started.process.wait_log(r".*(?:tunnel up|class=refused).*")[0]
