@@ -202,7 +202,8 @@ int metrics_format(const struct metrics *m, const struct metrics_gauges *g, stru
     }
     if (err == 0 && g->n_client_samples > 0) {
         err = metrics_append(out,
-                             "# HELP thinknx_relay_client_round_trip_seconds Median of them.\n"
+                             "# HELP thinknx_relay_client_round_trip_seconds "
+                             "Median round trip to callers, of the last 5 minutes.\n"
                              "# TYPE thinknx_relay_client_round_trip_seconds gauge\n"
                              "thinknx_relay_client_round_trip_seconds %.6f\n",
                              (double)g->client_rtt_us / 1e6);

@@ -351,6 +351,7 @@ int worker_init(struct worker *w, struct relay *relay, unsigned index, struct er
     w->roster_is_stale = true;
     renew_roster(w);
     directory_leave(w->reader);
+    w->roster_is_stale = true; /* once more: nobody is told of changes before the workers run */
     return 0;
 }
 
