@@ -25,6 +25,7 @@
 #include "agent/answer.h"
 #include "agent/config.h"
 #include "agent/console.h"
+#include "agent/devices.h"
 #include "agent/edition.h"
 #include "agent/forward.h"
 #include "agent/pages.h"
@@ -74,7 +75,12 @@ static void on_request(void *user, struct mux *m, uint32_t stream, const struct 
                        bool end, void **stream_user)
 {
     struct agent *a = user;
-    forward_on_request(a->forward, m, stream, head, end, stream_user);
+    if (span_equal(head->path, span_of(HEAD_DEVICES_PATH))) {
+        devices_on_request(edition_config(a->edition), a->forward, m, stream, head, end,
+                           stream_user);
+    } else {
+        forward_on_request(a->forward, m, stream, head, end, stream_user);
+    }
 }
 
 static const struct tunnel_streams streams = {

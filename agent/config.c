@@ -44,6 +44,7 @@ static const struct conf_key keys[] = {
     {"server", "password_file", CONF_PATH, AT(password_file), 0, 0, NULL, false, NULL},
     {"server", "max_connections", CONF_UINT, AT(max_connections), 1, 64, NULL, false, "8"},
     {"server", "max_paused", CONF_UINT, AT(max_paused), 0, 512, NULL, false, "32"},
+    {"server", "devices", CONF_PATH, AT(devices), 0, 0, NULL, false, NULL},
     {"timeouts", "connect", CONF_SECONDS, AT(connect_ms), 100, 60000, NULL, false, "3"},
     {"timeouts", "answer", CONF_SECONDS, AT(answer_ms), 100, 600000, NULL, false, "10"},
     {"timeouts", "answer_fb", CONF_SECONDS, AT(answer_fb_ms), 100, 600000, NULL, false, "30"},

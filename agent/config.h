@@ -34,6 +34,7 @@ struct config {
     char *password_file;
     uint32_t max_connections;
     uint32_t max_paused;
+    char *devices; /* device file, for the relay and the pages; NULL = none */
     uint32_t connect_ms;
     uint32_t answer_ms;
     uint32_t answer_fb_ms;
@@ -43,7 +44,7 @@ struct config {
     char *status_socket;
     char *runtime_file;  /* NULL = none */
     char *pages_listen;  /* NULL = no pages */
-    char *pages_devices; /* JSON file; NULL = none */
+    char *pages_devices; /* for the pages alone; NULL = `devices` */
     /* Made from it. */
     struct url relays[CONF_VALUES_MAX]; /* as many as relay_urls */
     struct url proxy;                   /* if proxy_url */

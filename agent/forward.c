@@ -306,6 +306,24 @@ static int start(struct request *r, const struct head_request *head)
     return rc;
 }
 
+/* NULL: no memory, and the stream was reset. */
+static struct request *new_request(struct forward *f, struct mux *m, uint32_t stream)
+{
+    struct request *r = calloc(1, sizeof(*r));
+
+    if (r == NULL) {
+        mux_reset(m, stream, HEAD_RESET_INTERNAL, HEAD_DELIVERED_NO);
+        return NULL;
+    }
+    r->forward = f;
+    r->mux = m;
+    r->stream = stream;
+    buffer_init(&r->body, FORWARD_BODY_BYTES_MAX);
+    buffer_init(&r->held, FORWARD_HELD_BYTES_MAX);
+    f->n_requests++;
+    return r;
+}
+
 void forward_on_request(struct forward *f, struct mux *m, uint32_t stream,
                         const struct head_request *head, bool end, void **stream_user)
 {
@@ -316,17 +334,10 @@ void forward_on_request(struct forward *f, struct mux *m, uint32_t stream,
                   HEAD_DELIVERED_NO);
         return;
     }
-    r = calloc(1, sizeof(*r));
+    r = new_request(f, m, stream);
     if (r == NULL) {
-        mux_reset(m, stream, HEAD_RESET_INTERNAL, HEAD_DELIVERED_NO);
         return;
     }
-    r->forward = f;
-    r->mux = m;
-    r->stream = stream;
-    buffer_init(&r->body, FORWARD_BODY_BYTES_MAX);
-    buffer_init(&r->held, FORWARD_HELD_BYTES_MAX);
-    f->n_requests++;
     if (end) {
         if (start(r, head) == 0) {
             *stream_user = r;
@@ -390,6 +401,33 @@ void forward_on_room(void *stream_user, size_t room)
 void forward_on_done(void *stream_user)
 {
     forward_on_reset(stream_user);
+}
+
+void forward_answer(struct forward *f, struct mux *m, uint32_t stream, unsigned status,
+                    struct span text, void **stream_user)
+{
+    static const struct head_field type = {{"Content-Type", 12}, {"application/json", 16}};
+    const struct head_response head = {.status = (uint16_t)status,
+                                       .body_bytes = (int64_t)text.len,
+                                       .fields = &type,
+                                       .n_fields = 1};
+    struct request *r = NULL;
+
+    if (f->closing) {
+        mux_reset(m, stream, HEAD_RESET_SHUTDOWN, HEAD_DELIVERED_NO);
+        return;
+    }
+    r = new_request(f, m, stream);
+    if (r == NULL) {
+        return;
+    }
+    r->answered = true;
+    if (buffer_append(&r->held, text.p, text.len) != 0 ||
+        mux_respond(m, stream, &head, false) != 0 || send_held(r) != 0) {
+        reset(r, HEAD_RESET_INTERNAL, HEAD_DELIVERED_NO);
+        return;
+    }
+    *stream_user = r;
 }
 
 int forward_call(struct forward *f, const struct head_request *head,

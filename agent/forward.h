@@ -43,6 +43,12 @@ void forward_on_reset(void *stream_user);
 void forward_on_room(void *stream_user, size_t room);
 void forward_on_done(void *stream_user);
 
+/* Answers a stream that on_request has opened without asking the server: JSON text (copied), at
+ * most FORWARD_HELD_BYTES_MAX. What follows of the stream is the forward's, as if on_request had
+ * been given to it. */
+void forward_answer(struct forward *f, struct mux *m, uint32_t stream, unsigned status,
+                    struct span text, void **stream_user);
+
 /* A call of our own (without a body) to the same server, as upstream_call; ERROR_STATE when
  * closing. Its callbacks fire also when the forward closes. */
 int forward_call(struct forward *f, const struct head_request *head,

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/devices.h"
 #include "agent/pages.h"
 #include "agent/pages_visit.h"
 #include "agent/report.h"
@@ -60,22 +61,26 @@ static void show_status(struct visit *v)
     visit_answer_json(v, 200, answer_status(&about));
 }
 
-/* The file that [pages] devices names: as it stands now. */
+/* The file as it stands now. */
 static void show_devices(struct visit *v)
 {
     struct answer_about about = about_of(v);
-    const char *path = about.config->pages_devices;
-    json_error_t why;
-    json_t *house = path != NULL ? json_text_load(path, JSON_REJECT_DUPLICATES, &why)
-                                 : json_pack("{s:[]}", "rooms");
-    json_t *rooms = json_object_get(house, "rooms");
+    const char *path =
+        about.config->pages_devices != NULL ? about.config->pages_devices : about.config->devices;
+    struct error_text e = {""};
+    json_t *house = NULL;
 
-    if (json_is_array(rooms)) {
-        visit_answer_json(v, 200, json_pack("{s:O}", "rooms", rooms));
+    if (path == NULL) {
+        visit_answer_json(v, 200,
+                          json_pack("{s:[], s:s, s:n}", "rooms", "source", "none", "problem"));
+    } else if (devices_read(path, &house, &e) == 0) {
+        (void)json_object_set_new(house, "source", json_string("agent"));
+        (void)json_object_set_new(house, "problem", json_null());
+        visit_answer_json(v, 200, house);
     } else {
-        visit_refuse(v, 503, "devices", "the file under [pages] devices cannot be used");
+        visit_answer_json(
+            v, 200, json_pack("{s:[], s:s, s:s}", "rooms", "source", "agent", "problem", e.text));
     }
-    json_decref(house);
 }
 
 /* ---- the relay ---- */

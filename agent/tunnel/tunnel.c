@@ -262,6 +262,7 @@ static void on_open(void *user)
     struct tunnel *t = user;
     struct mux_settings settings = mux_default_settings(MUX_AGENT, "thinknx-agent/" TNX_VERSION);
 
+    settings.capabilities = HEAD_CAPABILITY_DEVICES;
     tunnel_enter(t, TUNNEL_GREETING, 0); /* the mux has a deadline for it */
     t->mux = mux_new(&settings, &tunnel_mux_events, t, now_ms(t));
     if (t->mux == NULL) {

@@ -21,6 +21,12 @@
 /* Most header fields in one head (as many as the relay's front accepts). */
 #define HEAD_FIELDS_MAX 100
 
+/* Capabilities of an agent (PROTOCOL.md 4.1). */
+#define HEAD_CAPABILITY_DEVICES UINT64_C(1) /* answers a request for HEAD_DEVICES_PATH itself */
+
+/* What an agent with that capability answers itself, instead of the server (PROTOCOL.md 5.5). */
+#define HEAD_DEVICES_PATH "/thinknx-agent/devices"
+
 enum head_method { HEAD_METHOD_GET = 1, HEAD_METHOD_HEAD = 2, HEAD_METHOD_POST = 3 };
 
 enum head_delivered {

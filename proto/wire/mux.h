@@ -71,9 +71,10 @@ enum mux_fault {
 
 struct mux_settings {
     enum mux_role role;
-    const char *software; /* borrowed for the life of the mux; at most 63 bytes of it are sent */
-    uint64_t generation;  /* MUX_RELAY only */
-    uint32_t max_streams; /* MUX_RELAY: most streams we open. MUX_AGENT: most we accept */
+    const char *software;  /* borrowed for the life of the mux; at most 63 bytes of it are sent */
+    uint64_t generation;   /* MUX_RELAY only */
+    uint64_t capabilities; /* HEAD_CAPABILITY_…, told to the peer */
+    uint32_t max_streams;  /* MUX_RELAY: most streams we open. MUX_AGENT: most we accept */
     uint32_t stream_window_bytes; /* what we take of a stream before credit is returned; also the
                                      bound of what we queue for one. At most 2^31-1 */
     uint32_t tunnel_window_bytes; /* the same for all streams together */

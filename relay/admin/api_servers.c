@@ -7,7 +7,6 @@
 #include "relay/admin/api_internal.h"
 #include "relay/admin/kit.h"
 #include "relay/store/describe.h"
-#include "relay/store/devices.h"
 #include "relay/store/history.h"
 #include "relay/store/servers.h"
 #include "relay/worker.h"
@@ -246,22 +245,6 @@ static void show_history(struct api_call *c, struct database *db)
     api_answer(c, 200, list);
 }
 
-static void show_devices(struct api_call *c, struct database *db)
-{
-    struct error_text e = {""};
-    char *text = NULL;
-    int rc = devices_get(db, c->object, &text, &e);
-
-    if (rc != 0) {
-        api_fail(c, rc, &e);
-    } else if (text == NULL) {
-        api_answer(c, 200, json_pack("{s:[]}", "rooms"));
-    } else {
-        c->text = text;
-        c->status = 200;
-    }
-}
-
 const struct api_route API_SERVER_ROUTES[] = {
     {"GET", "/servers", API_READ, list_servers, NULL},
     {"POST", "/servers", API_CHANGE, add_server, NULL},
@@ -272,7 +255,7 @@ const struct api_route API_SERVER_ROUTES[] = {
     {"POST", "/servers/*/disable", API_CHANGE, disable_server, NULL},
     {"POST", "/servers/*/remove", API_CHANGE, remove_server, NULL},
     {"GET", "/servers/*/history", API_READ, show_history, NULL},
-    {"GET", "/servers/*/devices", API_READ, show_devices, NULL},
+    {"GET", "/servers/*/devices", API_READ, api_show_devices, api_ask_for_devices},
     {"POST", "/servers/*/devices", API_CHANGE, api_import_devices, NULL},
     {NULL, NULL, API_OPEN, NULL, NULL},
 };

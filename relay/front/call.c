@@ -31,12 +31,16 @@ struct call {
     void *user;
     struct call_result result;
     struct buffer body;
+    bool is_quiet;
     struct activity_record record;
 };
 
 static void note(struct call *c)
 {
     struct activity_record *r = &c->record;
+    if (c->is_quiet) {
+        return;
+    }
     r->at_us = clock_wall_us();
     r->status = (uint16_t)c->result.status;
     r->reason = c->result.reason;
@@ -174,6 +178,7 @@ int call_start(struct worker *w, const struct call_request *r,
     c->x.call = c;
     c->x.server = r->server;
     c->x.started_us = clock_now_us();
+    c->is_quiet = r->is_quiet;
     c->on_done = on_done;
     c->user = user;
     (void)snprintf(c->id, sizeof(c->id), "%016llx", (unsigned long long)random_u64());

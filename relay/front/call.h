@@ -29,6 +29,7 @@ struct call_request {
     struct span controller; /* "power" */
     struct span query;
     bool with_feedback;
+    bool is_quiet; /* a question of the relay's own: not among the requests that are shown */
 };
 
 struct call_result {

@@ -11,7 +11,20 @@
 static const char REPLACE[] =
     "INSERT INTO devices (server_id, document, changed_at) VALUES (?1, ?2, ?3)"
     " ON CONFLICT (server_id) DO UPDATE SET document = ?2, changed_at = ?3";
+static const char DELETE[] = "DELETE FROM devices WHERE server_id = ?";
 static const char SELECT[] = "SELECT document FROM devices WHERE server_id = ?";
+
+static int forget(struct database *db, int64_t id, struct error_text *e)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = database_prepare(db, DELETE, &statement, e);
+
+    if (rc == 0) {
+        value_bind_int(statement, 1, id);
+        rc = database_run(db, statement, e);
+    }
+    return rc;
+}
 
 static int replace(struct database *db, int64_t id, struct span document, int64_t now_s,
                    struct error_text *e)
@@ -46,9 +59,13 @@ int devices_set(struct database *db, const char *serial, struct span document, s
         rc = servers_find_id(db, serial, &id, e);
     }
     if (rc == 0) {
-        rc = replace(db, id, document, by->now_s, e);
+        rc = n_devices == 0 ? forget(db, id, e) : replace(db, id, document, by->now_s, e);
     }
-    (void)snprintf(detail, sizeof(detail), "%zu devices", n_devices);
+    if (n_devices == 0) {
+        (void)snprintf(detail, sizeof(detail), "none: the agent's are shown");
+    } else {
+        (void)snprintf(detail, sizeof(detail), "%zu devices", n_devices);
+    }
     return audit_end(db, &act, detail, rc, e);
 }
 

@@ -15,8 +15,8 @@
 /* Longest document. */
 #define DEVICES_BYTES_MAX (1024 * 1024)
 
-/* Takes the place of what was there; `n_devices` is for the audit. ERROR_NOT_FOUND (no such
- * server), ERROR_LIMIT (too long). */
+/* Takes the place of what was there; without devices nothing is there any more. ERROR_NOT_FOUND (no
+ * such server), ERROR_LIMIT (too long). */
 int devices_set(struct database *db, const char *serial, struct span document, size_t n_devices,
                 const struct audit_actor *by, struct error_text *e);
 

@@ -28,6 +28,7 @@ struct entry {
     char software[TEXT_BYTES];
     char down_reason[BOARD_REASON_BYTES];
     char leg_reason[BOARD_REASON_BYTES];
+    uint64_t capabilities; /* of the agent */
     struct bucket notes;
     uint32_t n_left_out; /* since the last note */
 };
@@ -140,7 +141,7 @@ void board_recall(struct board *b, const char *serial, const struct history_row 
 }
 
 void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64_t tunnel,
-                     const char *address, const char *software)
+                     const char *address, const struct mux_peer *peer)
 {
     pthread_mutex_lock(&b->lock);
     struct entry *e = find_or_add(b, server);
@@ -153,7 +154,8 @@ void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64
         e->rtt_us = 0;
         set_text(e->serial, sizeof(e->serial), serial);
         set_text(e->address, sizeof(e->address), address);
-        set_text(e->software, sizeof(e->software), software);
+        set_text(e->software, sizeof(e->software), peer->software);
+        e->capabilities = peer->capabilities;
         e->leg_reason[0] = '\0';
         note(b, e, HISTORY_TUNNEL, true, "");
     }
@@ -230,6 +232,15 @@ struct board_state board_read(struct board *b, int64_t server)
     }
     pthread_mutex_unlock(&b->lock);
     return state;
+}
+
+bool board_gives_devices(struct board *b, int64_t server)
+{
+    pthread_mutex_lock(&b->lock);
+    const struct entry *e = find(b, server);
+    bool gives = e != NULL && e->tunnel != 0 && (e->capabilities & HEAD_CAPABILITY_DEVICES) != 0;
+    pthread_mutex_unlock(&b->lock);
+    return gives;
 }
 
 struct board_counts board_count(struct board *b)

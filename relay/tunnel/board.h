@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "proto/base/span.h"
+#include "proto/wire/mux.h"
 #include "relay/store/store.h"
 
 /* Buildings kept; those beyond are served, and not shown. */
@@ -43,9 +44,9 @@ void board_set_store(struct board *b, struct store *store);
  * then is down since now: the relay was restarted. */
 void board_recall(struct board *b, const char *serial, const struct history_row *row);
 
-/* A tunnel is up. Texts are copied. A newer tunnel takes the place of an older one. */
+/* A tunnel is up. All is copied. A newer tunnel takes the place of an older one. */
 void board_tunnel_up(struct board *b, int64_t server, const char *serial, uint64_t tunnel,
-                     const char *address, const char *software);
+                     const char *address, const struct mux_peer *peer);
 
 /* The tunnel is down; ignored if another one has taken its place. */
 void board_tunnel_down(struct board *b, int64_t server, uint64_t tunnel, const char *reason);
@@ -69,6 +70,9 @@ struct board_state {
     uint32_t server_us; /* what its server took for the last answer, 0 = not known */
 };
 struct board_state board_read(struct board *b, int64_t server);
+
+/* True if the building's tunnel is up and its agent can be asked for a device file. */
+bool board_gives_devices(struct board *b, int64_t server);
 
 struct board_counts {
     size_t n_up;     /* tunnels */

@@ -127,7 +127,7 @@ static void on_ready(void *user, const struct mux_peer *peer)
               log_uint("tunnel", t->number), log_text("address", t->address),
               log_text("agent", t->software), log_uint("version", peer->version),
               log_bool("replaced", old != 0));
-    board_tunnel_up(w->relay->board, t->server, t->serial, t->number, t->address, t->software);
+    board_tunnel_up(w->relay->board, t->server, t->serial, t->number, t->address, peer);
     probe_init(&t->probe, w->settings.probe_ms, t->up_ms);
     if (old != 0) {
         tell_old_tunnel(t, old);

@@ -16,9 +16,9 @@ from harness import DEADLINE, HOST, SERIAL
 FROM_RELAY = {WELCOME, REQUEST, DATA, RESET, WINDOW, PING, PONG, GOAWAY, CONTROL_REPLY}
 
 
-def pack_hello(low=1, high=1, streams=512, window=65536, tunnel=33554432, extra=b""):
+def pack_hello(low=1, high=1, streams=512, window=65536, tunnel=33554432, capabilities=0, extra=b""):
     name = b"fake-agent/0"
-    payload = struct.pack("<HHIIIQB", low, high, streams, window, tunnel, 0, len(name))
+    payload = struct.pack("<HHIIIQB", low, high, streams, window, tunnel, capabilities, len(name))
     return pack(HELLO, 0, payload + name + extra)
 
 

@@ -102,7 +102,7 @@ def test_every_operation_answers_as_its_document_says(building, admin):
     assert admin.post(f"/servers/{SERIAL}/devices", {"rooms": HOUSE["rooms"]})["devices"] == n
     rooms = admin.get(f"/servers/{SERIAL}/devices")["rooms"]
     assert [r["name"] for r in rooms] == [r["name"] for r in HOUSE["rooms"]]
-    assert admin.get("/servers/NEW-1/devices") == {"rooms": []}
+    assert admin.get("/servers/NEW-1/devices") == {"rooms": [], "source": "none", "problem": None}
 
     call = admin.post(f"/servers/{SERIAL}/call", {"controller": "power", "query": f"guid={LIGHT}&cmd=1&fb"})
     assert (call["status"], call["delivered"], json.loads(call["body"])["status"]) == (200, True, 1)

@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
 tnx_unit(pages/guard proto_pages)
+tnx_unit(pages/house proto_pages)

@@ -33,7 +33,7 @@ const Connection = {
             m("section.panel", [legs(t), t ? m("dl.facts", [
                 m("dt", T.building.since), m("dd", `${time(t.tunnel_since)} (${since(t.tunnel_since)})`),
                 m("dt", T.building.agent), m("dd", t.agent || T.none), m("dt", T.building.address), m("dd", t.address || T.none),
-                m("dt", T.building.connections), m("dd", t.connections)]) : m("p", T.fleet.never)]),
+                m("dt", T.building.connections), m("dd", T.building.sinceStart(t.connections))]) : m("p", T.fleet.never)]),
             m("section.panel", [m("h2", T.building.chart),
                 server.calls.some(n => n > 0) ? m(Curve, { calls: server.calls, label: T.building.chart }) : m("p.quiet", T.building.chartNone)]),
             m("section.panel", [m("h2", T.building.commands), this.latest.length === 0 ? m("p.quiet", T.building.commandsNone)

@@ -127,7 +127,8 @@ export const Explorer = {
     oninit({ attrs: { serial } }) {
         this.search = "";
         this.byRoom = true;
-        this.reload = async () => { this.rooms = (await get(of(serial, "/devices"))).rooms; };
+        this.reload = async () => { this.list = await get(of(serial, "/devices")); };
+        this.forget = () => confirm(T.kit.forgetSure) && act(async () => { await post(of(serial, "/devices"), { rooms: [] }); await this.reload(); });
         act(async () => { [this.kit] = await Promise.all([loadKit(), this.reload()]); });
     },
     leaf(device) {
@@ -135,16 +136,20 @@ export const Explorer = {
             { class: "leaf", "aria-current": same(this.device, device) ? "true" : undefined, "data-guid": device.guid }));
     },
     tree(attrs) {
-        const found = groups(this.rooms, this.byRoom, this.search);
+        const { rooms, source, problem } = this.list;
+        const found = groups(rooms, this.byRoom, this.search);
         return m("nav.tree", { "aria-label": T.kit.tree }, [
             m("input[type=search]", { "aria-label": T.kit.search, placeholder: T.kit.search, value: this.search, oninput: e => { this.search = e.target.value; } }),
             m(".segments", { role: "group", "aria-label": T.kit.tree }, [
                 button(T.kit.byRoom, () => { this.byRoom = true; }, { "aria-pressed": String(this.byRoom) }),
                 button(T.kit.byClass, () => { this.byRoom = false; }, { "aria-pressed": String(!this.byRoom) })]),
             found.map(([name, devices]) => m("details[open]", [m("summary", [name, m("small", devices.length)]), m("ul", devices.map(d => this.leaf(d)))])),
-            this.rooms.length === 0 ? m("p.quiet", T.kit.empty) : null,
+            rooms.length === 0 && !problem ? m("p.quiet", attrs.local ? T.kit.emptyLocal : T.kit.empty) : null,
+            problem ? m("p.warning", problem) : null,
             m("ul", this.leaf(BUS)),
+            source === "none" ? null : m("small.quiet", T.kit.sources[source]),
             attrs.local ? null : button(T.kit.import, () => { this.importing = true; }),
+            attrs.local || source !== "operator" ? null : button(T.kit.forget, this.forget, { class: "small" }),
         ]);
     },
     detail(serial) {
@@ -155,7 +160,7 @@ export const Explorer = {
             m(".commands", calls.map(call => m(Command, { key: `${device.class}/${device.guid}/${call.controller}`, call, device, serial })))]);
     },
     view({ attrs }) {
-        if (!this.kit || !this.rooms) return m("p.quiet", T.loading);
+        if (!this.kit || !this.list) return m("p.quiet", T.loading);
         return m(".explorer", { class: this.device ? "chosen" : "" }, [
             this.tree(attrs),
             m(".detail", [

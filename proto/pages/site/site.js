@@ -9,7 +9,7 @@ import { T, time } from "./texts.js";
 
 const POLL_MS = 2000;
 
-const Kit = { view: () => m(Explorer, { serial: session.serial, local: true }) };
+const Kit = { view: () => m("div", [m(".title", [m("h1", T.kit.title), m("span.quiet", session.serial)]), m(Explorer, { serial: session.serial, local: true })]) };
 
 const SiteKeys = {
     oninit() {

@@ -45,7 +45,7 @@ export const T = {
         once: "The token is shown only now." },
 
     building: { connection: "Connection", keys: "Keys", kit: "Integration Kit", settings: "Settings",
-        tabs: "Parts of this building", agent: "Agent", address: "From address", connections: "Times connected since the relay's start", since: "Since",
+        tabs: "Parts of this building", agent: "Agent", address: "From address", connections: "Times connected", sinceStart: n => `${n} since the relay's start`, since: "Since",
         chart: "Requests per minute, last hour", chartNone: "No request in the last hour.",
         history: "Connection history", historyNone: "Nothing has happened yet.", relayBegan: "The relay started", leftOut: n => ` (${n} more before it, not kept)`,
         commands: "Last requests since the relay's start", commandsNone: "No request yet.",
@@ -73,7 +73,10 @@ export const T = {
         overlap: "Hours for which the old key still works", states: { active: "active", rotated: "replaced", expired: "expired", revoked: "revoked" } },
 
     kit: { title: "Integration Kit", import: "Import devices", search: "Search devices", byRoom: "By room", byClass: "By kind",
-        empty: "No devices imported yet. Import the building's device file to see its tree.",
+        empty: "No devices yet. Import the building's device file here, or give it to the agent: [server] devices in agent.conf.",
+        emptyLocal: "No devices yet. Name the building's device file in agent.conf: [server] devices.",
+        sources: { operator: "This list was imported here.", agent: "This list is the device file of the agent in the building." },
+        forget: "Use the agent's list", forgetSure: "Forget the imported list? The agent's is shown then, if it has one.",
         importTitle: "Import devices", importHelp: "A JSON file like the simulator's ({\"rooms\":[…]}), or CSV with the columns room, class, guid, name and, where wanted, dimmable.",
         file: "Device file", text: "or paste it here", imported: n => `${n} devices imported`,
         choose: "Choose a device to see what it can do.", bus: "Server and bus", tree: "Devices", back: "← All devices", group: "KNX group address",

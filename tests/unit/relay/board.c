@@ -4,6 +4,10 @@
 
 #include "relay/tunnel/board.h"
 
+static const struct mux_peer AGENT = {.software = "agent/1"};
+static const struct mux_peer GIVING = {.software = "agent/2",
+                                       .capabilities = HEAD_CAPABILITY_DEVICES | 4};
+
 struct fixture {
     struct scratch scratch;
     struct store *store;
@@ -61,7 +65,7 @@ static void comings_and_goings_outlive_the_process(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    board_tunnel_up(f.board, 1, "TNX-1", 1, "192.0.2.7:4711", "agent/1");
+    board_tunnel_up(f.board, 1, "TNX-1", 1, "192.0.2.7:4711", &AGENT);
     board_probe(f.board, 1, 1, true, 100, 50, "");
     board_probe(f.board, 1, 1, true, 100, 50, "");
     board_probe(f.board, 1, 1, false, 0, 50, "deadline");
@@ -86,14 +90,14 @@ static void what_was_up_is_down_after_a_kill(void **state)
     struct fixture f;
     (void)state;
     init(&f);
-    board_tunnel_up(f.board, 1, "TNX-1", 1, "192.0.2.7:4711", "agent/1");
+    board_tunnel_up(f.board, 1, "TNX-1", 1, "192.0.2.7:4711", &AGENT);
     stop(&f);
     start(&f);
     json_t *tunnel = describe(&f);
     assert_string_equal(json_string_value(json_object_get(tunnel, "tunnel_reason")),
                         "relay_restart");
     json_decref(tunnel);
-    board_tunnel_up(f.board, 1, "TNX-1", 1, "192.0.2.7:4712", "agent/1");
+    board_tunnel_up(f.board, 1, "TNX-1", 1, "192.0.2.7:4712", &AGENT);
     tunnel = describe(&f);
     assert_true(json_is_true(json_object_get(tunnel, "tunnel_up")));
     assert_int_equal(json_integer_value(json_object_get(tunnel, "connections")), 1);
@@ -107,7 +111,7 @@ static void an_agent_that_comes_and_goes_for_ever_writes_little(void **state)
     (void)state;
     init(&f);
     for (uint64_t i = 1; i <= 5000; i++) {
-        board_tunnel_up(f.board, 1, "TNX-1", i, "192.0.2.7:4711", "agent/1");
+        board_tunnel_up(f.board, 1, "TNX-1", i, "192.0.2.7:4711", &AGENT);
         board_tunnel_down(f.board, 1, i, "closed");
     }
     stop(&f);
@@ -116,11 +120,25 @@ static void an_agent_that_comes_and_goes_for_ever_writes_little(void **state)
     scratch_close(&f.scratch);
 }
 
+static void only_an_agent_that_says_so_is_asked_for_devices(void **state)
+{
+    struct board *board = board_new();
+    (void)state;
+    assert_false(board_gives_devices(board, 1));
+    board_tunnel_up(board, 1, "TNX-1", 1, "192.0.2.7:4711", &AGENT);
+    assert_false(board_gives_devices(board, 1));
+    board_tunnel_up(board, 1, "TNX-1", 2, "192.0.2.7:4711", &GIVING);
+    assert_true(board_gives_devices(board, 1));
+    board_tunnel_down(board, 1, 2, "closed");
+    assert_false(board_gives_devices(board, 1));
+    board_free(board);
+}
+
 static void without_a_store_nothing_is_kept(void **state)
 {
     struct board *board = board_new();
     (void)state;
-    board_tunnel_up(board, 1, "TNX-1", 1, "192.0.2.7:4711", "agent/1");
+    board_tunnel_up(board, 1, "TNX-1", 1, "192.0.2.7:4711", &AGENT);
     board_tunnel_down(board, 1, 1, "closed");
     board_free(board);
 }
@@ -131,6 +149,7 @@ int main(void)
         cmocka_unit_test(comings_and_goings_outlive_the_process),
         cmocka_unit_test(what_was_up_is_down_after_a_kill),
         cmocka_unit_test(an_agent_that_comes_and_goes_for_ever_writes_little),
+        cmocka_unit_test(only_an_agent_that_says_so_is_asked_for_devices),
         cmocka_unit_test(without_a_store_nothing_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,7 @@ static void start(struct run *r, enum mux_role role, const struct frame_text_lin
     struct mux_settings s = mux_default_settings(role, role == MUX_RELAY ? "relay/1" : "agent/1");
     struct mux_events events = event_log_events();
     s.generation = frame_text_option(line, "generation", role == MUX_RELAY ? 7 : 0);
+    s.capabilities = frame_text_option(line, "capabilities", 0);
     s.max_streams = (uint32_t)frame_text_option(line, "streams", s.max_streams);
     s.stream_window_bytes = (uint32_t)frame_text_option(line, "window", s.stream_window_bytes);
     s.tunnel_window_bytes = (uint32_t)frame_text_option(line, "tunnel", s.tunnel_window_bytes);

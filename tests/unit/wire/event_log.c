@@ -81,8 +81,13 @@ static const char *end_text(bool end)
 static void on_ready(void *user, const struct mux_peer *peer)
 {
     struct event_log *log = user;
-    event_log_line(log, "ready version=%u generation=%llu software=%s", peer->version,
-                   (unsigned long long)peer->generation, peer->software);
+    char capabilities[40] = "";
+    if (peer->capabilities != 0) {
+        (void)snprintf(capabilities, sizeof(capabilities), " capabilities=%llu",
+                       (unsigned long long)peer->capabilities);
+    }
+    event_log_line(log, "ready version=%u generation=%llu software=%s%s", peer->version,
+                   (unsigned long long)peer->generation, peer->software, capabilities);
 }
 
 static void on_request(void *user, uint32_t stream, const struct head_request *head, bool end,

@@ -40,16 +40,24 @@ static void print_handshake(const struct frame_header *h, const uint8_t *payload
 {
     struct head_hello hello;
     struct head_welcome welcome;
+    uint64_t capabilities = 0;
     if (h->type == FRAME_HELLO) {
         assert_int_equal(head_unpack_hello(payload, h->len, &hello), 0);
         (void)snprintf(text, cap, " min=%u max=%u streams=%u window=%u tunnel=%u",
                        hello.version_min, hello.version_max, hello.max_streams,
                        hello.stream_window_bytes, hello.tunnel_window_bytes);
+        capabilities = hello.capabilities;
     } else {
         assert_int_equal(head_unpack_welcome(payload, h->len, &welcome), 0);
         (void)snprintf(text, cap, " version=%u generation=%llu streams=%u window=%u tunnel=%u",
                        welcome.version, (unsigned long long)welcome.generation, welcome.max_streams,
                        welcome.stream_window_bytes, welcome.tunnel_window_bytes);
+        capabilities = welcome.capabilities;
+    }
+    if (capabilities != 0) {
+        size_t len = strlen(text);
+        (void)snprintf(text + len, cap - len, " capabilities=%llu",
+                       (unsigned long long)capabilities);
     }
 }
 
