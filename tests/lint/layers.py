@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "proto/json": ("proto/base", "proto/json"),
     "proto/wire": ("proto/base", "proto/wire"),
     "proto/http": ("proto/base", "proto/http"),
-    "proto/pages": ("proto/base", "proto/http", "proto/pages"),
+    "proto/pages": ("proto/base", "proto/json", "proto/http", "proto/pages"),
     "proto/io": ("proto/base", "proto/io"),
     "relay": ("proto", "relay"),
     "agent": ("proto", "agent"),
