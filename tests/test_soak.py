@@ -18,5 +18,5 @@ SECONDS = os.environ.get("TNX_SOAK_SECONDS", "120")
 @pytest.mark.timeout(300 + float(SECONDS))
 @tools.needs((RELEASE / "bin" / "thinknx-relay").exists(), "no release build")
 def test_memory_and_descriptors_do_not_grow():
-    soak = [sys.executable, "tests/load/soak.py", SECONDS, "--rate", "40", "--every", "2"]
+    soak = [sys.executable, "tests/load/soak.py", SECONDS, "--rate", "40", "--every", "4"]
     tools.check(*soak, TNX_BUILD=str(RELEASE))

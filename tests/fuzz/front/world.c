@@ -110,6 +110,8 @@ struct worker *world_open(void)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     log_set_level(LOG_LEVEL_ERROR);
+    /* Before our own, so that OpenSSL's end comes after it (atexit). */
+    world_require(OPENSSL_init_crypto(0, NULL) == 1);
     make_database();
     relay.settings = test_settings();
     relay.workers = &worker;
