@@ -13,6 +13,7 @@
 #include "agent/show.h"
 #include "proto/base/clock.h"
 #include "proto/base/secret.h"
+#include "proto/io/crypto.h"
 #include "proto/json/json_text.h"
 
 /* Between two looks of --watch. */
@@ -377,6 +378,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0) {
         return print_version();
     }
+    crypto_start();
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
             return run_command(&commands[i], argc - 1, argv + 1);

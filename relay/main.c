@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/secret.h"
+#include "proto/io/crypto.h"
 #include "proto/json/json_text.h"
 #include "relay/admin/commands.h"
 #include "relay/exit_codes.h"
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
         (void)printf("thinknx-relay %s\n", TNX_VERSION);
         return EXIT_CODE_OK;
     }
+    crypto_start();
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
             return commands[i].run(argc - 1, argv + 1);

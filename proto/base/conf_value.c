@@ -27,7 +27,7 @@ static int store_text(const char *text, char *member, struct error_text *reason)
         return fail_nomem(reason);
     }
     memcpy(member, &copy, sizeof(copy));
-    return 0;
+    return 0; /* cppcheck-suppress memleak ; the member has it */
 }
 
 char *conf_value_join(const char *folder, const char *name)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OpenSSL's beginning: whole, or the program ends.
+ *
+ * OpenSSL (3.0) goes on with half of its default context when memory ends while it is made, and
+ * crashes at the first use. */
+#ifndef PROTO_IO_CRYPTO_H
+#define PROTO_IO_CRYPTO_H
+
+/* Makes what all uses of OpenSSL share: context, configuration, providers, random numbers. First in
+ * the program, before any other use of OpenSSL and any thread. Without memory for it the program
+ * ends, with a sentence and exit code 1; so it does if openssl.cnf is broken. Later failures are
+ * errors of the calls that have them. */
+void crypto_start(void);
+
+#endif
