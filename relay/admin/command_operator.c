@@ -125,11 +125,11 @@ static int operator_remove(const void *arguments, struct console *o)
 
 static void collect_json(void *user, const struct operator_account *account)
 {
-    (void)json_array_append_new(user, json_pack("{s:s, s:o, s:s, s:i, s:o}", "name", account->name,
-                                                "created_at", describe_time(account->created_at_s),
-                                                "created_by", account->created_by, "failures",
-                                                (int)account->n_failures, "locked_until",
-                                                describe_time(account->locked_until_s)));
+    console_list_add(user,
+                     json_pack("{s:s, s:o, s:s, s:i, s:o}", "name", account->name, "created_at",
+                               describe_time(account->created_at_s), "created_by",
+                               account->created_by, "failures", (int)account->n_failures,
+                               "locked_until", describe_time(account->locked_until_s)));
 }
 
 static void collect_row(void *user, const struct operator_account *account)
@@ -149,13 +149,10 @@ static int operator_list(const void *arguments, struct console *o)
     struct table t;
 
     if (a->json) {
-        json_t *list = json_array();
-        int failed = operators_list(o->db, collect_json, list, &e);
-        if (failed != 0) {
-            json_decref(list);
-            return console_exit(failed, &e);
-        }
-        return console_print_json(list);
+        struct console_list list;
+        console_list_init(&list);
+        int failed = operators_list(o->db, collect_json, &list, &e);
+        return console_list_print(&list, failed, &e);
     }
     table_init(&t, TITLES, sizeof(TITLES) / sizeof(TITLES[0]));
     int rc = operators_list(o->db, collect_row, &t, &e);

@@ -4,6 +4,7 @@ there."""
 
 import json
 import re
+import signal
 import socket
 
 import pytest
@@ -189,6 +190,20 @@ def test_a_call_to_a_building_that_is_away_is_not_parked(admin):
     admin.post("/servers/AWAY-1/remove")
 
 
+def test_a_call_that_the_server_does_not_answer_is_told_in_time(tmp_path):
+    slow = harness.Building(tmp_path / "slow", relay={**ADMIN, "timeouts": {"server": 1}})
+    try:
+        admin = admin_of(slow.relay)
+        slow.simulator.process.signal(signal.SIGSTOP)
+        call = admin.post(f"/servers/{SERIAL}/call", {"controller": "power", "query": f"guid={LIGHT}&cmd=1"})
+        assert (call["status"], call["reason"]) == (504, "server_timeout")
+        assert call["delivered"] is True and not call["body"]
+        slow.simulator.process.signal(signal.SIGCONT)
+        slow.stop()
+    finally:
+        slow.kill()
+
+
 # --- who may ----------------------------------------------------------------------------------
 
 JSON = "Content-Type: application/json"
@@ -326,6 +341,13 @@ def test_wrong_passwords_lock_the_name(relay):
     assert alice.log_in("alice", "another password")["operator"] == "alice"
 
 
+def test_operators_are_shown_as_a_table_too(relay):
+    one = relay()
+    add_operator(one)
+    shown = harness.run("thinknx-relay", "operator", "list", "--config", one.conf).stdout.splitlines()
+    assert shown[0].split()[0] == "NAME" and shown[1].split()[0] == "alice", shown
+
+
 def test_a_removed_operator_is_out_at_once(relay):
     one = relay({"login": "always"})
     add_operator(one)
@@ -340,6 +362,8 @@ def test_passwords_and_names_are_checked(relay):
     one = relay()
     for name, password in (("Alice", PASSWORD), ("", PASSWORD), ("bob", "short"), ("bob", "")):
         harness.run("thinknx-relay", "operator", "add", name, "--config", one.conf, stdin=f"{password}\n", expect=2)
+    done = harness.run("thinknx-relay", "operator", "add", "bob", "--config", one.conf, stdin="", expect=2)
+    assert "no password" in done.stderr
     assert one.command("operator", "list") == []
     assert PASSWORD.encode() not in b"".join(p.read_bytes() for p in one.folder.glob("relay.db*"))
 

@@ -45,10 +45,13 @@ def ended_well(code):
 
 
 def relay_folder(folder):
-    """A relay that is set up, with one server and one key."""
+    """A relay that is set up, with one server, one key and one operator."""
     relay = harness.Relay(folder)
     relay.command("server", "add", SERIAL)
     relay.command("key", "enable", SERIAL)
+    harness.run(
+        "thinknx-relay", "operator", "add", "alice", "--config", relay.conf, stdin="a good password\n"
+    )
     return relay
 
 
@@ -59,6 +62,7 @@ COMMANDS = {
     "server": ("server", "add", "TNX-NEW"),
     "show": ("server", "show", SERIAL),
     "audit": ("audit",),
+    "operators": ("operator", "list"),
 }
 
 
@@ -97,6 +101,8 @@ def test_a_command_fails_or_works(tmp_path, name):
                 told = json.loads(done.stdout)
             except ValueError:
                 pytest.fail(f"{kind} {nth}: exit code 0, and this answer: {done.stdout!r}")
+            if name in ("list", "operators"):
+                assert len(told) == 1, f"{kind} {nth}: a row is missing"
             if name in ("enable", "rotate"):
                 # What was shown can be used: it is there.
                 assert told["id"] in keys_of(relay), f"{kind} {nth}"
