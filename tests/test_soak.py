@@ -9,14 +9,13 @@ import pytest
 
 import tools
 
-RELEASE = tools.ROOT / "build" / "release"
 SECONDS = os.environ.get("TNX_SOAK_SECONDS", "120")
 
 
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(300 + float(SECONDS))
-@tools.needs((RELEASE / "bin" / "thinknx-relay").exists(), "no release build")
+@tools.needs_release
 def test_memory_and_descriptors_do_not_grow():
     soak = [sys.executable, "tests/load/soak.py", SECONDS, "--rate", "40", "--every", "4"]
-    tools.check(*soak, TNX_BUILD=str(RELEASE))
+    tools.check(*soak, TNX_BUILD=str(tools.RELEASE))
