@@ -12,6 +12,7 @@
  * from its beginning after each. */
 #include "agent/upstream/pool.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "agent/upstream/connection.h"
@@ -63,6 +64,7 @@ static struct upstream_call *pop_call(struct upstream *u)
 static void fail_first(struct upstream *u, enum head_reset reason)
 {
     struct upstream_call *call = pop_call(u);
+    assert(call != NULL); /* whoever calls this has looked */
     pool_fail_call(call, reason, pool_unsent(call));
 }
 
@@ -105,8 +107,10 @@ static void make_room(struct upstream *u)
 /* False if the first call in the queue has to wait. */
 static bool dispatch_first(struct upstream *u)
 {
-    struct upstream_call *call = call_of(list_first(&u->queue));
+    struct list *first = list_first(&u->queue);
     struct list *idle = list_first(&u->idle);
+    assert(first != NULL); /* whoever calls this has looked */
+    struct upstream_call *call = call_of(first);
     if (idle != NULL && !call->wants_fresh) {
         pop_call(u);
         exchange_send(connection_of(idle), call);

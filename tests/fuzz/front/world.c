@@ -131,7 +131,8 @@ struct worker *world_open(void)
     world_require(pthread_mutex_init(&relay.reload_lock, NULL) == 0);
     relay.peers = peers_new(CONNECTIONS);
     relay.board = board_new();
-    world_require(relay.peers != NULL && relay.board != NULL);
+    relay.roster = roster_new();
+    world_require(relay.peers != NULL && relay.board != NULL && relay.roster != NULL);
     world_require(store_open(path, NULL, &relay.store, &e) == 0);
     world_require(worker_init(&worker, &relay, 0, &e) == 0);
     return &worker;
