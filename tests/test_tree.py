@@ -66,6 +66,14 @@ def test_c_sources_are_formatted():
     tools.check("clang-format-14", "--dry-run", "-Werror", *sources(".c", ".h"))
 
 
+def test_each_mutant_still_finds_its_text(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tests" / "mutation")
+    from mutants import MUTANTS  # pylint: disable=import-outside-toplevel
+
+    times = {m.name: (ROOT / m.file).read_text(encoding="utf-8").count(m.old) for m in MUTANTS}
+    assert not {name: n for name, n in times.items() if n != 1}
+
+
 def test_scripts_pass_shellcheck():
     tools.check("shellcheck", *scripts())
 
