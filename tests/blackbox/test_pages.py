@@ -213,6 +213,23 @@ def test_devices_come_from_csv_as_documented(start_building, tmp_path):
         assert not browser.errors()
 
 
+def test_a_call_is_copied_with_the_key_masked(building, browser, admin):
+    """As a URL, for curl and for Python; without a key of this tab's own there is KEY in its place."""
+    prepare(building, admin)
+    visit(browser, admin, f"building/{SERIAL}/kit")
+    browser.click("button.leaf", "Chandelier")
+    browser.keep_copied()
+    url = f"{harness.PUBLIC_URL}/KEY/api/V1/powerstatus?guid={LIGHT}"
+    copied = {}
+    for button in ("Copy URL", "Copy as curl", "Copy as Python"):
+        browser.driver.execute_script("window.copiedText = null")
+        browser.click("form[data-controller=powerstatus] button", button)
+        copied[button] = browser.copied()
+    assert copied["Copy URL"] == url and copied["Copy as curl"] == f'curl "{url}"'
+    assert f'"{url}"' in copied["Copy as Python"] and compile(copied["Copy as Python"], "copied", "exec")
+    assert not browser.errors()
+
+
 def test_devices_can_be_pasted(start_building):
     admin = admin_of(start_building(relay={"admin": {"listen": f"{HOST}:0"}}).relay)
     with Browser() as browser:
