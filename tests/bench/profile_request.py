@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the processor time of a request goes: samples of perf, by the library that was running, as
+microseconds of what the process took for a request. Time of a system call is the kernel's."""
+
+import signal
+import statistics
+import subprocess
+
+PEERS = ("nginx1", "ours")
+SAMPLES_PER_S = 4000
+KERNEL = "[kernel"
+TLS = ("libcrypto", "libssl")
+COLUMNS = ("kernel", "TLS", "libc", "its own code", "other libraries")
+
+
+def column_of(library, program):
+    if library.startswith(KERNEL):
+        return "kernel"
+    if library.startswith(TLS):
+        return "TLS"
+    if library.startswith(("libc.", "[vdso]")):
+        return "libc"
+    return "its own code" if library == program else "other libraries"
+
+
+def shares(file, program):
+    """Of all samples in perf's file: how many per cent were in which column."""
+    report = subprocess.run(
+        ["perf", "report", "-i", file, "--no-children", "--sort", "dso", "-g", "none"],
+        check=True, capture_output=True, text=True,
+    )
+    found = dict.fromkeys(COLUMNS, 0.0)
+    for line in report.stdout.splitlines():
+        if line.strip() and not line.startswith("#"):
+            percent, library = line.split()[:2]
+            found[column_of(library, program)] += float(percent.rstrip("%"))
+    return found
+
+
+def watch(process, file):
+    pids = ",".join(map(str, process.pids()))
+    command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(SAMPLES_PER_S), "-g"]
+    return subprocess.Popen([*command, "-o", file, "-p", pids], stderr=subprocess.DEVNULL)
+
+
+def sample(bench, peer, connections, seconds):
+    """Cost first, without perf, which has a cost of its own; then who it is spent by."""
+    cost_us = bench.requests(peer, connections, seconds)["cpu_us"]
+    files = {p.name: bench.folder / f"perf.{p.name}" for p in peer.processes}
+    watchers = [watch(p, files[p.name]) for p in peer.processes]
+    bench.requests(peer, connections, seconds)
+    for watcher in watchers:
+        watcher.send_signal(signal.SIGINT)
+        watcher.wait()
+    split = {}
+    for p in peer.processes:
+        program = "nginx" if p.name.startswith("nginx") else f"thinknx-{p.name}"
+        part = shares(files[p.name], program)
+        split[p.name] = {c: part[c] / 100 * cost_us[p.name] for c in COLUMNS}
+    return split
+
+
+def rows(rounds):
+    """Medians, in microseconds a request; a list of samples for each process."""
+    table = [["", *COLUMNS, "all"]]
+    for name, samples in rounds.items():
+        medians = [statistics.median(s[c] for s in samples) for c in COLUMNS]
+        table.append([name, *(f"{m:.1f}" for m in medians), f"{sum(medians):.1f}"])
+    return table
+
+
+def run(bench, rounds, connections, seconds):
+    """The table's rows."""
+    found = {}
+    for _ in range(rounds):
+        for peer in bench.peers.values():
+            for name, split in sample(bench, peer, connections, seconds).items():
+                found.setdefault(name, []).append(split)
+    return rows(found)
