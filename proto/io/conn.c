@@ -91,11 +91,11 @@ static bool handshake(struct conn *c)
     ERR_clear_error();
     int ok = SSL_do_handshake(c->ssl);
     int why = SSL_get_error(c->ssl, ok);
+    ERR_clear_error(); /* also after success: see why_nothing */
     if (conn_flush_tls(c) < 0) {
         conn_end_reading(c, CONN_END_ABRUPT);
         return false;
     }
-    ERR_clear_error(); /* also after success: see why_nothing */
     if (ok != 1) {
         if (why != SSL_ERROR_WANT_READ) {
             conn_end_reading(c, CONN_END_TLS);
@@ -114,13 +114,18 @@ static bool handshake(struct conn *c)
     return c->state == CONN_OPEN;
 }
 
-/* Why SSL_read gave `n`, which is not a byte. That it only waits for more is told without a look at
- * the thread's error queue: SSL_get_error would take what any other call has left there for an
- * error of this connection, so that the queue had to be emptied before every call, one instruction
- * in twenty of a request. All who leave errors empty it themselves. */
+/* Why SSL_read gave `n`, which is not a byte. SSL_get_error takes what is in the thread's error
+ * queue for an error of this connection, whoever left it there. To empty the queue before each call
+ * is one instruction in twenty of a request; so whatever fails here empties it behind itself, and
+ * that a connection only waits for more is told without it. */
 static int why_nothing(const SSL *ssl, int n)
 {
-    return SSL_want_read(ssl) ? SSL_ERROR_WANT_READ : SSL_get_error(ssl, n);
+    if (SSL_want_read(ssl)) {
+        return SSL_ERROR_WANT_READ;
+    }
+    int why = SSL_get_error(ssl, n);
+    ERR_clear_error();
+    return why;
 }
 
 /* Decrypts as much as there is into the shared plain buffer. */
@@ -162,7 +167,6 @@ static void read_tls(struct conn *c, const uint8_t *bytes, size_t len)
     if (why == SSL_ERROR_NONE || why == SSL_ERROR_WANT_READ || !conn_is_open(c)) {
         return; /* the last: finished in on_read, and what is pending must still leave */
     }
-    ERR_clear_error();
     conn_end_reading(c, why == SSL_ERROR_ZERO_RETURN ? CONN_END_CLEAN : CONN_END_TLS);
 }
 

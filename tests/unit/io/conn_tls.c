@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <cmocka.h>
+#include <openssl/err.h>
 
 #include "proto/base/error.h"
 #include "tests/unit/base/allocator.h"
@@ -225,6 +226,26 @@ static void test_conn_old_client_is_told_by_an_alert(void **state)
     ends_until_far(e, &e->saw_tls_error);
 }
 
+/* An error left in the thread's queue would be taken for one of the next connection: its clean end
+ * for a cut one. */
+static void test_conn_refused_handshake_of_a_client_that_is_gone_harms_no_other(void **state)
+{
+    struct ends *victim = *state;
+    connect_tls(victim);
+    ends_shake_hands(victim);
+    for (int i = 0; i < 3; i++) {
+        struct ends *e = ends_new();
+        connect_tls(e);
+        far_send_raw(e, "\x16\x03\x01\x00\x04\xff\x00\x00\x00", 9);
+        far_reset(e); /* what was sent is still read, the alert cannot leave */
+        expect_end_without_open(e, CONN_END_ABRUPT);
+        assert_int_equal(ERR_peek_error(), 0);
+    }
+    far_end(victim);
+    ends_until(victim, &victim->n_ends, 1);
+    assert_int_equal(victim->end, CONN_END_CLEAN);
+}
+
 static void test_conn_fin_without_close_notify_is_abrupt(void **state)
 {
     struct ends *e = *state;
@@ -307,6 +328,7 @@ int main(void)
         CASE(test_conn_end_in_the_handshake_is_abrupt),
         CASE(test_conn_garbage_instead_of_a_handshake_is_told),
         CASE(test_conn_old_client_is_told_by_an_alert),
+        CASE(test_conn_refused_handshake_of_a_client_that_is_gone_harms_no_other),
         CASE(test_conn_fin_without_close_notify_is_abrupt),
         CASE(test_conn_garbage_behind_a_record_is_told_after_the_record),
         CASE(test_conn_small_records_and_large_ones_are_read_alike),
