@@ -22,9 +22,9 @@
 #include "relay/store/database.h"
 #include "relay/store/directory_write.h"
 #include "relay/store/job.h"
-#include "relay/store/keys.h"
 #include "relay/store/refresh.h"
 #include "relay/store/rows.h"
+#include "relay/store/uses.h"
 
 /* Last-used times per transaction: some milliseconds on a slow disk, for a revocation by another
  * process may be waiting behind it. Of very many keys in use each is a page of its own to write: at
@@ -52,7 +52,8 @@ struct store {
     pthread_mutex_t url_lock;
     char *public_url; /* owned; NULL = unknown; under the lock */
     pthread_t thread;
-    bool stopped; /* the thread was joined */
+    bool stopped;   /* the thread was joined */
+    bool read_only; /* its disk; known from the start, for workers may not ask the connection */
     struct job_queue queue;
     uint64_t next_poll_ms; /* the thread's, as all that follow but the counters */
     uint64_t next_uses_ms;
@@ -160,38 +161,18 @@ static void do_jobs(struct store *s, struct list *jobs)
 
 /* Duties that come round */
 
-struct uses {
-    struct store *store;
-    int rc;
-    struct error_text e;
-};
-
-static void note_use(void *user, int64_t key_id, int64_t used_s)
-{
-    struct uses *u = user;
-    if (u->rc == 0) {
-        u->rc = keys_note_use(u->store->db, key_id, used_s, &u->e);
-    }
-}
-
-/* Writes some of the last-used times; true if there are more. What cannot be written is forgotten
- * until the key's next use. */
+/* Writes some of the last-used times; true if there are more. */
 static bool write_uses(struct store *s, size_t n_max)
 {
-    struct uses u = {.store = s};
+    struct error_text e = {""};
+    bool more = false;
 
     if (!directory_has_used(s->directory)) {
         return false;
     }
-    u.rc = database_begin(s->db, &u.e);
-    if (u.rc != 0) {
-        note_result(s, "last-used times", u.rc, &u.e);
-        return false;
-    }
-    bool more = directory_visit_used(s->directory, n_max, note_use, &u);
-    u.rc = database_end(s->db, u.rc, &u.e);
-    note_result(s, "last-used times", u.rc, &u.e);
-    return more && u.rc == 0;
+    int rc = uses_write(s->db, s->directory, n_max, &more, &e);
+    note_result(s, "last-used times", rc, &e);
+    return more;
 }
 
 static void write_due_uses(struct store *s, uint64_t now_ms)
@@ -319,7 +300,8 @@ int store_open(const char *path, const struct store_events *events, struct store
     if (rc != 0) {
         goto no_database;
     }
-    if (database_is_read_only(made->db)) {
+    made->read_only = database_is_read_only(made->db);
+    if (made->read_only) {
         log_event(LOG_LEVEL_WARN,
                   "the database's disk is read-only: nothing can be changed, and a "
                   "change made elsewhere is not seen",
@@ -434,7 +416,7 @@ void store_note(struct store *s, const struct history_row *row)
 {
     struct job *job = NULL;
 
-    if (database_is_read_only(s->db)) { /* known from the start, and said then */
+    if (s->read_only) { /* said at the start */
         return;
     }
     job = job_new(JOB_HISTORY, sizeof(*row));
