@@ -44,6 +44,7 @@ int job_queue_init(struct job_queue *q, size_t max_jobs)
     q->max_jobs = max_jobs;
     q->stopping = false;
     list_init(&q->jobs);
+    list_init(&q->rows);
     if (pthread_condattr_init(&attributes) != 0) {
         return ERROR_NOMEM;
     }
@@ -70,14 +71,15 @@ void job_queue_close(struct job_queue *q)
 
 int job_queue_push(struct job_queue *q, struct job *job)
 {
-    size_t max_jobs = job->kind == JOB_HISTORY ? q->max_jobs / 2 : q->max_jobs;
+    bool is_row = job->kind == JOB_HISTORY;
+    size_t max_jobs = is_row ? q->max_jobs / 2 : q->max_jobs;
     int rc = 0;
 
     (void)pthread_mutex_lock(&q->lock);
     if (q->n_jobs < max_jobs && !q->stopping) {
-        list_push(&q->jobs, &job->node);
+        list_push(is_row ? &q->rows : &q->jobs, &job->node);
         q->n_jobs++;
-        if (q->n_jobs == 1) {
+        if (q->n_jobs == 1 || !is_row) { /* rows that were left do not wake it */
             (void)pthread_cond_signal(&q->wake);
         }
     } else {
@@ -87,21 +89,30 @@ int job_queue_push(struct job_queue *q, struct job *job)
     return rc;
 }
 
-bool job_queue_take(struct job_queue *q, uint64_t until_ms, struct list *jobs)
+/* Moves up to `n_max` of them; returns how many. */
+static size_t move(struct list *from, size_t n_max, struct list *to)
+{
+    size_t n = 0;
+    for (; n < n_max && !list_empty(from); n++) {
+        list_push(to, list_pop(from));
+    }
+    return n;
+}
+
+bool job_queue_take(struct job_queue *q, uint64_t until_ms, size_t n_rows_max, struct list *jobs)
 {
     const struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
                                    .tv_nsec = (long)(until_ms % 1000) * 1000000};
     int timed_out = 0;
 
     (void)pthread_mutex_lock(&q->lock);
-    while (q->n_jobs == 0 && !q->stopping && timed_out == 0) {
+    while (list_empty(&q->jobs) && (n_rows_max == 0 || list_empty(&q->rows)) && !q->stopping &&
+           timed_out == 0) {
         timed_out = pthread_cond_timedwait(&q->wake, &q->lock, &until);
     }
-    for (struct list *node = list_pop(&q->jobs); node != NULL; node = list_pop(&q->jobs)) {
-        list_push(jobs, node);
-    }
-    q->n_jobs = 0;
     bool stopping = q->stopping;
+    q->n_jobs -= move(&q->jobs, SIZE_MAX, jobs);
+    q->n_jobs -= move(&q->rows, stopping ? SIZE_MAX : n_rows_max, jobs);
     (void)pthread_mutex_unlock(&q->lock);
     return stopping;
 }

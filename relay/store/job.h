@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the workers hand to the store thread, and the queue it waits in. */
+/* What the workers hand to the store thread, and the queue it waits in. Rows of the history come in
+ * thousands when all buildings return at once: they are taken some at a time, while all else is
+ * taken as soon as it is there. */
 #ifndef RELAY_STORE_JOB_H
 #define RELAY_STORE_JOB_H
 
@@ -45,7 +47,8 @@ struct job_queue {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct list jobs;
-    size_t n_jobs;
+    struct list rows; /* of the history */
+    size_t n_jobs;    /* in both */
     size_t max_jobs;
     bool stopping;
 };
@@ -61,8 +64,9 @@ void job_queue_close(struct job_queue *q);
 int job_queue_push(struct job_queue *q, struct job *job);
 
 /* Waits until there is a job, the queue is stopped, or the monotonic clock shows `until_ms`; then
- * moves all jobs behind those in `jobs`. True = stopped: there will be no more. */
-bool job_queue_take(struct job_queue *q, uint64_t until_ms, struct list *jobs);
+ * moves all jobs behind those in `jobs`, but at most `n_rows_max` of kind JOB_HISTORY: 0 = it does
+ * not wait for those either. True = stopped: all were moved, and there will be no more. */
+bool job_queue_take(struct job_queue *q, uint64_t until_ms, size_t n_rows_max, struct list *jobs);
 
 /* Any thread: what is waiting is still taken, nothing more is pushed. */
 void job_queue_stop(struct job_queue *q);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Jobs that are rows to be written: all that wait at a time, in one transaction. */
+/* Jobs that are rows to be written: all that were taken in one turn, in one transaction. */
 #ifndef RELAY_STORE_ROWS_H
 #define RELAY_STORE_ROWS_H
 
