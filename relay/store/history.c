@@ -12,9 +12,13 @@
 static const char INSERT[] = "INSERT INTO history (server_id, at, leg, up, n_left_out, reason)"
                              " SELECT nullif(?1, 0), ?2, ?3, ?4, ?5, ?6"
                              " WHERE ?1 = 0 OR EXISTS (SELECT 1 FROM servers WHERE id = ?1)";
+/* The last row about a tunnel stays, however old, for a relay that begins asks for it. Of a tunnel
+ * that stays up it is the oldest row of all. */
 static const char DROP_OLDEST[] =
     "DELETE FROM history WHERE server_id IS nullif(?1, 0) AND id <="
-    " (SELECT id FROM history WHERE server_id IS nullif(?1, 0) ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+    " (SELECT id FROM history WHERE server_id IS nullif(?1, 0) ORDER BY id DESC LIMIT 1 OFFSET ?2)"
+    " AND id IS NOT (SELECT id FROM history WHERE server_id = ?1 AND leg = 0"
+    " ORDER BY id DESC LIMIT 1)";
 
 #define COLUMNS "SELECT ifnull(server_id, 0), at, leg, up, n_left_out, reason FROM history"
 
@@ -26,7 +30,9 @@ static const char SELECT_LAST[] =
     " JOIN history h ON h.id = (SELECT id FROM history WHERE server_id = s.id AND leg = 0"
     " ORDER BY id DESC LIMIT 1)";
 static const char PRUNE[] =
-    "DELETE FROM history WHERE id IN (SELECT id FROM history WHERE at < ?1 ORDER BY at LIMIT ?2)";
+    "DELETE FROM history WHERE id IN (SELECT id FROM history h WHERE at < ?1 AND (server_id IS NULL"
+    " OR leg <> 0 OR EXISTS (SELECT 1 FROM history WHERE server_id = h.server_id AND id > h.id"
+    " AND leg = 0)) ORDER BY at LIMIT ?2)";
 
 static int insert(struct database *db, const struct history_row *row, struct error_text *e)
 {

@@ -10,9 +10,10 @@
 #include "proto/base/error.h"
 #include "relay/store/database.h"
 
-/* The newest so many rows are kept of each building, and so many of the relay itself. */
+/* The newest so many rows are kept of each building, and so many of the relay itself; and one more,
+ * the last about the building's tunnel, if it is not among them. */
 #define HISTORY_ROWS_MAX 200
-/* And none that is older. */
+/* And none that is older, but the last about the building's tunnel. */
 #define HISTORY_KEEP_S (90 * 24 * 3600)
 /* Rows in one listing. */
 #define HISTORY_LIST_MAX 100
@@ -36,7 +37,8 @@ struct history_row {
 };
 
 /* Adds a row inside the transaction that is open, and drops the building's oldest beyond
- * HISTORY_ROWS_MAX. A building that was removed meanwhile gets none. ERROR_IO. */
+ * HISTORY_ROWS_MAX, but the last about its tunnel. A building that was removed meanwhile gets none.
+ * ERROR_IO. */
 int history_add(struct database *db, const struct history_row *row, struct error_text *e);
 
 /* Visits the newest HISTORY_LIST_MAX rows of the building, and of the relay since the building's
@@ -50,7 +52,8 @@ int history_visit_last(struct database *db,
                        void (*visit)(void *user, const char *serial, const struct history_row *row),
                        void *user, struct error_text *e);
 
-/* Drops rows from before `before_s`, at most `n_max` of them; `*n` = how many went. */
+/* Drops rows from before `before_s`, but the last about each tunnel, at most `n_max` of them;
+ * `*n` = how many went. */
 int history_prune(struct database *db, int64_t before_s, uint32_t n_max, int64_t *n,
                   struct error_text *e);
 

@@ -114,6 +114,62 @@ static void old_rows_go_some_at_a_time(void **state)
     scratch_close(&s);
 }
 
+static struct seen find_last(struct scratch *s)
+{
+    struct seen seen = {.n = 0};
+    assert_int_equal(history_visit_last(s->db, on_last, &seen, &s->e), 0);
+    return seen;
+}
+
+static void a_tunnel_that_stays_is_remembered_though_its_server_comes_and_goes(void **state)
+{
+    struct scratch s;
+    (void)state;
+
+    scratch_open(&s);
+    scratch_add_server(&s, "TNX-1");
+    add(&s, 1, 1, HISTORY_TUNNEL, false, "timeout");
+    add(&s, 1, 2, HISTORY_TUNNEL, true, "");
+    for (int64_t i = 3; i <= HISTORY_ROWS_MAX + 50; i++) {
+        add(&s, 1, i, HISTORY_SERVER, i % 2 == 1, "");
+    }
+    struct seen seen = find_last(&s);
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.rows[0].at_ms, 2);
+    assert_true(seen.rows[0].up);
+    assert_int_equal(scratch_number(s.path, "SELECT count(*) FROM history"), HISTORY_ROWS_MAX + 1);
+    /* Until there is another one. */
+    add(&s, 1, 1000, HISTORY_TUNNEL, false, "closed");
+    assert_int_equal(find_last(&s).rows[0].at_ms, 1000);
+    assert_int_equal(scratch_number(s.path, "SELECT count(*) FROM history"), HISTORY_ROWS_MAX);
+    scratch_close(&s);
+}
+
+static void a_tunnel_that_stays_is_remembered_for_ever(void **state)
+{
+    struct scratch s;
+    int64_t n = 0;
+    (void)state;
+
+    scratch_open(&s);
+    scratch_add_server(&s, "TNX-1");
+    scratch_add_server(&s, "TNX-2");
+    add(&s, 0, 500, HISTORY_RELAY, true, "");
+    add(&s, 1, 1000, HISTORY_TUNNEL, false, "timeout");
+    add(&s, 1, 2000, HISTORY_TUNNEL, true, "");
+    add(&s, 1, 3000, HISTORY_SERVER, true, "");
+    add(&s, 2, 4000, HISTORY_SERVER, true, "");
+    assert_int_equal(history_prune(s.db, SCRATCH_NOW, 100, &n, &s.e), 0);
+    assert_int_equal(n, 4);
+    struct seen seen = find_last(&s);
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.rows[0].at_ms, 2000);
+    assert_true(seen.rows[0].up);
+    assert_int_equal(history_prune(s.db, SCRATCH_NOW, 100, &n, &s.e), 0);
+    assert_int_equal(n, 0);
+    scratch_close(&s);
+}
+
 static void a_removed_building_takes_its_rows_along(void **state)
 {
     struct scratch s;
@@ -187,6 +243,8 @@ int main(void)
         cmocka_unit_test(rows_are_listed_by_their_time_with_the_relays_own),
         cmocka_unit_test(a_building_keeps_its_newest_rows),
         cmocka_unit_test(old_rows_go_some_at_a_time),
+        cmocka_unit_test(a_tunnel_that_stays_is_remembered_though_its_server_comes_and_goes),
+        cmocka_unit_test(a_tunnel_that_stays_is_remembered_for_ever),
         cmocka_unit_test(a_removed_building_takes_its_rows_along),
         cmocka_unit_test(the_last_row_of_each_tunnel_is_found),
         cmocka_unit_test(a_database_without_a_history_gets_one_and_keeps_the_rest),
