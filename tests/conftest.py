@@ -19,9 +19,11 @@ def pytest_runtest_setup(item):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Those that take minutes begin first, side by side: each worker of xdist is given a quarter of its
-    share of all tests to begin with, in their order."""
+    share of all tests to begin with, in their order, and nobody takes them off it again. So what comes
+    behind a long one there are quick ones."""
     long = [item for item in items if item.get_closest_marker("long")]
     others = [item for item in items if not item.get_closest_marker("long")]
+    others.sort(key=lambda item: item.get_closest_marker("quick") is None)
     share = max(len(items) // WORKERS // 4, 2)
     for i, item in enumerate(long):
         others.insert(i % WORKERS * share + i // WORKERS, item)
