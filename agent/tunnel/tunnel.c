@@ -80,6 +80,15 @@ static void note(struct tunnel *t, enum retry_class class, const char *reason)
     }
 }
 
+/* Since the welcome: at least 1, and 0 only where there was none. */
+static uint64_t lived_ms(const struct tunnel *t)
+{
+    if (t->up_ms == 0) {
+        return 0;
+    }
+    return now_ms(t) > t->up_ms ? now_ms(t) - t->up_ms : 1;
+}
+
 /* The link is gone already, or is cut here. */
 static void end(struct tunnel *t)
 {
@@ -87,7 +96,7 @@ static void end(struct tunnel *t)
     void *user = t->user;
     const struct tunnel_end ended = {
         .class = t->class,
-        .lived_ms = t->up_ms == 0 ? 0 : now_ms(t) - t->up_ms,
+        .lived_ms = lived_ms(t),
         .reason = t->reason.text,
     };
 

@@ -230,7 +230,10 @@ def write_conf(path, sections):
                 if item is not None:
                     out.append(f"{key} = {item}")
         out.append("")
-    path.write_text("\n".join(out))
+    # In one step: commands may be reading it.
+    new = path.with_name(f"{path.name}.new")
+    new.write_text("\n".join(out))
+    new.rename(path)
     return path
 
 
