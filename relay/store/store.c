@@ -429,22 +429,22 @@ void store_audit(struct store *s, const char *who, const char *what, const char 
     }
 }
 
-void store_note(struct store *s, const struct history_row *row)
+int store_note(struct store *s, const struct history_row *row)
 {
-    struct job *job = NULL;
-
     if (s->read_only) { /* said at the start */
-        return;
+        return 0;
     }
-    job = job_new(JOB_HISTORY, sizeof(*row));
+    struct job *job = job_new(JOB_HISTORY, sizeof(*row));
     if (job == NULL) {
         (void)atomic_fetch_add(&s->n_dropped, 1);
-        return;
+        return ERROR_NOMEM;
     }
     *job_history_row(job) = *row;
-    if (push(s, job) != 0) {
+    int rc = push(s, job);
+    if (rc != 0) {
         job_free(job);
     }
+    return rc;
 }
 
 int store_control(struct store *s, int64_t server_id, uint16_t op, struct span body,

@@ -57,9 +57,9 @@ int store_set_public_url(struct store *s, const char *url);
 /* Writes an audit row, later. `who` is "agent:SERIAL", "operator", "relay"; no secret in any. */
 void store_audit(struct store *s, const char *who, const char *what, const char *detail);
 
-/* Writes a row of the connection history, later (copies). One that finds the queue half full is
- * dropped and counted; on a read-only disk nothing is kept. */
-void store_note(struct store *s, const struct history_row *row);
+/* Writes a row of the connection history, later (copies). 0; ERROR_LIMIT (the queue is half full),
+ * ERROR_NOMEM: it is dropped, and counted. On a read-only disk nothing is kept, and that is 0. */
+int store_note(struct store *s, const struct history_row *row);
 
 /* An agent's control call, answered from the store thread through `done` (exactly once). `op` and
  * bodies as in proto/PROTOCOL.md section "Control calls": enable, list, revoke keys of the

@@ -31,6 +31,7 @@ struct entry {
     uint64_t capabilities; /* of the agent */
     struct bucket notes;
     uint32_t n_left_out; /* since the last note */
+    bool is_left_out[2]; /* by enum history_leg: its last row was */
 };
 
 struct board {
@@ -113,13 +114,22 @@ static void note(struct board *b, struct entry *e, enum history_leg leg, bool up
     if (b->store == NULL) {
         return;
     }
-    if (!bucket_take(&e->notes, rate, clock_now_us(), NULL)) {
-        e->n_left_out++;
-        return;
-    }
-    e->n_left_out = 0;
     set_text(row.reason, sizeof(row.reason), reason);
-    store_note(b->store, &row);
+    e->is_left_out[leg] =
+        !bucket_take(&e->notes, rate, clock_now_us(), NULL) || store_note(b->store, &row) != 0;
+    e->n_left_out = e->is_left_out[leg] ? e->n_left_out + 1 : 0;
+}
+
+/* If the leg's last row was left out, it follows now: else the history would end with what was
+ * before, for as long as nothing changes. */
+static void note_late(struct board *b, struct entry *e, enum history_leg leg, bool up,
+                      const char *reason)
+{
+    if (e->is_left_out[leg]) {
+        /* It is not left out any more; it is counted again if it finds no room again. */
+        e->n_left_out -= e->n_left_out > 0 ? 1 : 0;
+        note(b, e, leg, up, reason);
+    }
 }
 
 void board_set_store(struct board *b, struct store *store)
@@ -185,10 +195,13 @@ void board_probe(struct board *b, int64_t server, uint64_t tunnel, bool answered
     if (e != NULL && e->tunnel == tunnel) {
         enum board_leg leg = answered ? BOARD_LEG_OK : BOARD_LEG_BROKEN;
         e->probed_s = clock_wall_s();
+        note_late(b, e, HISTORY_TUNNEL, true, "");
         if (e->leg != leg) {
             e->leg = leg;
             e->leg_since_s = e->probed_s;
             note(b, e, HISTORY_SERVER, answered, answered ? "" : reason);
+        } else {
+            note_late(b, e, HISTORY_SERVER, answered, answered ? "" : reason);
         }
         e->rtt_us = rtt_us;
         e->server_us = answered ? server_us : e->server_us;

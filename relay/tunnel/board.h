@@ -20,7 +20,8 @@
 /* Text of a reason, with NUL. */
 #define BOARD_REASON_BYTES 48
 /* Comings and goings of one building that are kept: per second, and at once. An agent that connects
- * again and again must not fill the store thread's day; how many were left out is kept. */
+ * again and again must not fill the store thread's day; how many were left out is kept, and what it
+ * came to follows with the next probe. */
 #define BOARD_NOTES_PER_S 1
 #define BOARD_NOTES_BURST 30
 

@@ -2,7 +2,12 @@
 /* What the board hands to the store, and what it recalls from it. */
 #include "tests/unit/store/scratch.h"
 
+#include "proto/base/clock.h"
 #include "relay/tunnel/board.h"
+#include "tests/unit/store/gate.h"
+
+/* When a test gives up. */
+#define GIVE_UP_MS 20000
 
 static const struct mux_peer AGENT = {.software = "agent/1"};
 static const struct mux_peer GIVING = {.software = "agent/2",
@@ -120,6 +125,61 @@ static void an_agent_that_comes_and_goes_for_ever_writes_little(void **state)
     scratch_close(&f.scratch);
 }
 
+/* The bucket and the queue have room again after some time, which only they know. */
+static void probe_until(struct fixture *f, uint64_t tunnel, const char *condition)
+{
+    uint64_t give_up_ms = clock_now_ms() + GIVE_UP_MS;
+    do {
+        assert_true(clock_now_ms() < give_up_ms);
+        board_probe(f->board, 1, tunnel, true, 100, 50, "");
+    } while (count(f, condition) == 0);
+}
+
+static void an_agent_that_stays_after_all_is_noted_with_a_probe(void **state)
+{
+    struct fixture f;
+    (void)state;
+    init(&f);
+    for (uint64_t i = 1; i <= 100; i++) {
+        board_tunnel_up(f.board, 1, "TNX-1", i, "192.0.2.7:4711", &AGENT);
+        board_tunnel_down(f.board, 1, i, "closed");
+    }
+    board_tunnel_up(f.board, 1, "TNX-1", 101, "192.0.2.7:4711", &AGENT);
+    /* Each is there or counted, and the last one is there. */
+    probe_until(&f, 101,
+                "up = 1 AND id = (SELECT max(id) FROM history WHERE leg = 0)"
+                " AND (SELECT sum(leg = 0) + sum(n_left_out) FROM history) >= 201");
+    int64_t n = count(&f, "leg = 0");
+    probe_until(&f, 101, "leg = 1 AND up = 1");
+    /* Once. */
+    board_probe(f.board, 1, 101, true, 100, 50, "");
+    stop(&f);
+    assert_int_equal(count(&f, "leg = 0"), n);
+    assert_int_equal(count(&f, "leg = 1"), 1);
+    scratch_close(&f.scratch);
+}
+
+static void what_the_store_does_not_take_is_counted_and_said_later(void **state)
+{
+    const struct history_row row = {.at_ms = 1, .leg = HISTORY_RELAY, .up = true};
+    struct gate gate = {false, false};
+    struct fixture f;
+    (void)state;
+    init(&f);
+    gate_close(&gate, f.store);
+    while (store_note(f.store, &row) == 0) {
+    }
+    board_tunnel_up(f.board, 1, "TNX-1", 1, "192.0.2.7:4711", &AGENT);
+    board_tunnel_down(f.board, 1, 1, "closed");
+    board_tunnel_up(f.board, 1, "TNX-1", 2, "192.0.2.7:4711", &AGENT);
+    gate_open(&gate);
+    probe_until(&f, 2, "leg = 0");
+    stop(&f);
+    assert_int_equal(count(&f, "leg = 0"), 1);
+    assert_int_equal(count(&f, "up = 1 AND n_left_out IN (2, 3)"), 1);
+    scratch_close(&f.scratch);
+}
+
 static void only_an_agent_that_says_so_is_asked_for_devices(void **state)
 {
     struct board *board = board_new();
@@ -136,11 +196,18 @@ static void only_an_agent_that_says_so_is_asked_for_devices(void **state)
 
 static void without_a_store_nothing_is_kept(void **state)
 {
-    struct board *board = board_new();
+    struct fixture f;
     (void)state;
-    board_tunnel_up(board, 1, "TNX-1", 1, "192.0.2.7:4711", &AGENT);
-    board_tunnel_down(board, 1, 1, "closed");
-    board_free(board);
+    init(&f);
+    board_set_store(f.board, NULL);
+    board_tunnel_up(f.board, 1, "TNX-1", 1, "192.0.2.7:4711", &AGENT);
+    board_probe(f.board, 1, 1, true, 100, 50, "");
+    assert_true(board_is_online(f.board, span_of("TNX-1")));
+    board_tunnel_down(f.board, 1, 1, "closed");
+    assert_false(board_is_online(f.board, span_of("TNX-1")));
+    stop(&f);
+    assert_int_equal(count(&f, "1"), 0);
+    scratch_close(&f.scratch);
 }
 
 int main(void)
@@ -149,6 +216,8 @@ int main(void)
         cmocka_unit_test(comings_and_goings_outlive_the_process),
         cmocka_unit_test(what_was_up_is_down_after_a_kill),
         cmocka_unit_test(an_agent_that_comes_and_goes_for_ever_writes_little),
+        cmocka_unit_test(an_agent_that_stays_after_all_is_noted_with_a_probe),
+        cmocka_unit_test(what_the_store_does_not_take_is_counted_and_said_later),
         cmocka_unit_test(only_an_agent_that_says_so_is_asked_for_devices),
         cmocka_unit_test(without_a_store_nothing_is_kept),
     };

@@ -108,7 +108,7 @@ static void nothing_waits_for_thousands_of_rows(void **state)
     gate_close(&gate, store);
     for (int i = 0; i < N_ROWS; i++) {
         const struct history_row row = {.server_id = 1 + i % N_BUILDINGS, .at_ms = 1, .up = true};
-        store_note(store, &row);
+        assert_int_equal(store_note(store, &row), 0);
     }
     assert_int_equal(store_run(store, count_rows, on_counted, &c), 0);
     gate_open(&gate);
