@@ -83,8 +83,9 @@ struct api_call {
     char set_cookie[REPLY_COOKIE_BYTES];
 
     /* Of operations in several steps. */
-    int64_t server;                  /* api_call.c */
-    struct call *call;               /* api_call.c: in the tunnel */
+    int64_t server;    /* api_call.c */
+    struct call *call; /* api_call.c: in the tunnel */
+    bool is_fetching;  /* api_devices.c: worker's thread only; counted until api_end */
     struct operator_account account; /* api_login.c; cleansed */
     void *work;                      /* api_login.c: owned while the pool has it */
     bool password_is_right;

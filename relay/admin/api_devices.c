@@ -3,8 +3,9 @@
  * the agent in the building gives.
  *
  * The agent's file is asked for when somebody looks, through the tunnel, and kept nowhere: at most
- * API_DEVICE_CALLS_MAX answers of CALL_BODY_BYTES_MAX are under way on a worker, and the store
- * thread reads one at a time. It is an agent's word: house_take lets only what is known pass. */
+ * API_DEVICE_CALLS_MAX answers of CALL_BODY_BYTES_MAX are under way on a worker or wait for the
+ * store thread, which reads one at a time. It is an agent's word: house_take lets only what is
+ * known pass. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,13 +115,13 @@ static void on_file(void *user, const struct call_result *r)
     api_end(c);
 }
 
-/* Files under way to this worker. */
-static size_t count_asked(struct worker *w)
+/* Files under way to this worker, and those that wait for the store thread. */
+static size_t count_fetching(struct worker *w)
 {
     size_t n = 0;
     for (struct list *node = w->api_calls.next; node != &w->api_calls; node = node->next) {
         const struct api_call *c = LIST_ITEM(node, struct api_call, node);
-        n += c->call != NULL && c->route->finish == api_ask_for_devices ? 1 : 0;
+        n += c->is_fetching ? 1 : 0;
     }
     return n;
 }
@@ -143,12 +144,13 @@ void api_ask_for_devices(struct api_call *c)
         answer_house(c, NULL, "none", NULL);
         return;
     }
-    if (count_asked(w) >= API_DEVICE_CALLS_MAX) {
+    if (count_fetching(w) >= API_DEVICE_CALLS_MAX) {
         api_refuse(c, 503, "overloaded", "too many device files are being fetched");
         return;
     }
     if (call_start(w, &r, on_file, c, &c->call) == 0) {
         c->is_waiting = true;
+        c->is_fetching = true;
     } else {
         answer_house(c, NULL, "agent", "the building is not connected");
     }

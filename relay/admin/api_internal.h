@@ -8,7 +8,7 @@
 /* The cookie of a login. */
 #define API_COOKIE "tnx_login"
 
-/* Device files that are being fetched at once, per worker. */
+/* Device files that are being fetched, or read, at once, per worker. */
 #define API_DEVICE_CALLS_MAX 4
 
 /* POST /servers/SERIAL/devices: checks the tree of rooms and devices, and keeps it; no rooms:
