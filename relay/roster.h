@@ -12,7 +12,7 @@
 
 #include "relay/store/directory.h"
 
-/* Most that [admin] building_metrics may ask for: a scrape has some ten lines for each. */
+/* Most that [admin] building_metrics may ask for: a scrape has at most 8 lines for each. */
 #define ROSTER_MAX 1000
 
 struct roster_row {

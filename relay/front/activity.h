@@ -48,7 +48,8 @@ struct activity *activity_new(void);
 void activity_free(struct activity *a);
 
 /* The worker's thread: keeps a copy. A caller's request (one with a key) is also counted by class:
- * for its building if that `has_series` (relay/roster.h), else for all others together. */
+ * for its building if that `has_series` (relay/roster.h), else for all others together; so is that
+ * of a building beyond ACTIVITY_SERVERS_MAX, series or not. */
 void activity_note(struct activity *a, const struct activity_record *record, bool has_series);
 
 /* The server was removed. */
