@@ -13,7 +13,6 @@
 #include "relay/store/keys.h"
 #include "relay/worker.h"
 
-#define RATE_MAX 1000000
 /* Longest overlap of a rotation: a year. */
 #define OVERLAP_S_MAX (366U * 24 * 3600)
 /* Rows of the audit in one answer, and how many unless another number is asked for. */
@@ -92,11 +91,11 @@ static int get_settings(const struct api_call *c, struct key_settings *settings,
     const char *expires = NULL;
     int rc = api_get_text(c, "label", &settings->label, e);
 
-    rc = rc == 0 ? api_get_uint(c, "rate", RATE_MAX, &settings->rate.per_s, e) : rc;
-    rc = rc == 0 ? api_get_uint(c, "burst", RATE_MAX, &settings->rate.burst, e) : rc;
+    rc = rc == 0 ? api_get_uint(c, "rate", KEYS_RATE_MAX, &settings->rate.per_s, e) : rc;
+    rc = rc == 0 ? api_get_uint(c, "burst", KEYS_RATE_MAX, &settings->rate.burst, e) : rc;
     rc = rc == 0 ? api_get_text(c, "expires", &expires, e) : rc;
     if (rc == 0 && settings->rate.per_s != 0 && settings->rate.burst == 0) {
-        settings->rate.burst = 2 * settings->rate.per_s;
+        settings->rate.burst = keys_default_burst(settings->rate.per_s);
     }
     if (rc == 0 && expires != NULL && expires[0] != '\0' &&
         moment_parse(expires, c->actor.now_s, false, &settings->expires_at_s) != 0) {

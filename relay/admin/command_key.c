@@ -48,7 +48,6 @@ static const char HELP[] =
     "\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.\n";
 
-#define RATE_MAX   1000000
 #define RATE_UNSET UINT32_MAX
 
 /* Public URL, key, and what stands around it. */
@@ -147,10 +146,10 @@ static int take_rate(const struct arguments *a, struct bucket_rate *rate, struct
 {
     if (a->rate == 0 || a->burst == 0) {
         return error_set(e, ERROR_CONFIG, "--%s must be a whole number from 1 to %d",
-                         a->rate == 0 ? "rate" : "burst", RATE_MAX);
+                         a->rate == 0 ? "rate" : "burst", KEYS_RATE_MAX);
     }
     rate->per_s = a->rate == RATE_UNSET ? 0 : a->rate;
-    rate->burst = a->burst == RATE_UNSET ? 2 * rate->per_s : a->burst;
+    rate->burst = a->burst == RATE_UNSET ? keys_default_burst(rate->per_s) : a->burst;
     return 0;
 }
 
@@ -365,8 +364,8 @@ int command_key(int argc, char **argv)
         {"label", OPTION_TEXT, &a.label, 0, 0},
         {"expires", OPTION_TEXT, &a.expires, 0, 0},
         {"overlap", OPTION_TEXT, &a.overlap, 0, 0},
-        {"rate", OPTION_UINT, &a.rate, 0, RATE_MAX},
-        {"burst", OPTION_UINT, &a.burst, 0, RATE_MAX},
+        {"rate", OPTION_UINT, &a.rate, 0, KEYS_RATE_MAX},
+        {"burst", OPTION_UINT, &a.burst, 0, KEYS_RATE_MAX},
         {"controllers", OPTION_LIST, &a.controllers, 0, 0},
         {"guids", OPTION_LIST, &a.guids, 0, 0},
         {"groups", OPTION_LIST, &a.groups, 0, 0},

@@ -61,6 +61,11 @@ int keys_parse_id(const char *text, int64_t *id, struct error_text *e)
                      "a key's id looks like k_12 (\"thinknx-relay key list\" shows them)");
 }
 
+uint32_t keys_default_burst(uint32_t per_s)
+{
+    return per_s <= KEYS_RATE_MAX / 2 ? 2 * per_s : KEYS_RATE_MAX;
+}
+
 const char *keys_state_name(enum key_state state)
 {
     switch (state) {

@@ -18,6 +18,9 @@
 /* "k_" and a number, with NUL: what people and logs call a key. */
 #define KEYS_ID_BYTES 24
 
+/* Largest rate, per second, and burst. */
+#define KEYS_RATE_MAX 1000000
+
 /* Overlap of a rotation unless another is asked for. */
 #define KEYS_OVERLAP_S (24 * 3600)
 
@@ -52,7 +55,7 @@ struct key_change {
     const char *label; /* NULL = stays */
     bool sets_rate;
     bool sets_burst;
-    struct bucket_rate rate; /* per_s 0 = the relay's default; burst 0 = twice the rate */
+    struct bucket_rate rate; /* per_s 0 = the relay's default; burst 0 = keys_default_burst */
     bool sets_expiry;
     int64_t expires_at_s; /* 0 = never */
     bool clears_scope;    /* before `scope` is looked at */
@@ -70,6 +73,9 @@ struct key_made {
 void keys_format_id(int64_t id, char text[KEYS_ID_BYTES]);
 /* "k_12". 0 or ERROR_CONFIG with a sentence. */
 int keys_parse_id(const char *text, int64_t *id, struct error_text *e);
+
+/* Twice the rate, as far as KEYS_RATE_MAX allows: one that could be given as well. */
+uint32_t keys_default_burst(uint32_t per_s);
 
 /* "active", "rotated", "expired", "revoked". Static. */
 const char *keys_state_name(enum key_state state);

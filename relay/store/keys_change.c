@@ -101,7 +101,7 @@ static void merge_rate(struct bucket_rate *rate, const struct key_change *change
         rate->burst = change->rate.burst;
     }
     if (rate->per_s != 0 && rate->burst == 0) {
-        rate->burst = 2 * rate->per_s;
+        rate->burst = keys_default_burst(rate->per_s);
     }
 }
 

@@ -89,6 +89,9 @@ def test_every_operation_answers_as_its_document_says(building, admin):
     assert changed["scope"] == {"cidrs": scope["cidrs"], "controllers": ["power"]}
     assert building.get(building.path(f"power?guid={LIGHT}&cmd=1", made["key"])).status == 200
     assert admin.post(f"/keys/{made['id']}", {"scope": None, "burst": 9, "rate": 3})["scope"] is None
+    # The form sends back what it was shown.
+    fast = admin.post(f"/keys/{made['id']}", {"rate": 600000, "burst": None})
+    admin.post(f"/keys/{made['id']}", {"label": "fast", "rate": fast["rate"], "burst": fast["burst"]})
     next_one = admin.post(f"/keys/{made['id']}/rotate", {"overlap_s": 0}, 201)
     assert building.get(building.path("system/serverStatus", next_one["key"])).status == 200
     admin.post(f"/keys/{next_one['id']}/revoke")

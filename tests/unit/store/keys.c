@@ -302,6 +302,26 @@ static void a_change_leaves_what_is_not_given(void **state)
     scratch_close(&s);
 }
 
+static void a_burst_that_nobody_gave_could_have_been_given(void **state)
+{
+    struct scratch s;
+    const struct key_settings settings = {.label = "alice"};
+    struct key_made made;
+    (void)state;
+
+    assert_int_equal(keys_default_burst(0), 0);
+    assert_int_equal(keys_default_burst(KEYS_RATE_MAX / 2), KEYS_RATE_MAX);
+    assert_int_equal(keys_default_burst(KEYS_RATE_MAX / 2 + 1), KEYS_RATE_MAX);
+    scratch_open(&s);
+    scratch_add_server(&s, "TNX-1");
+    assert_int_equal(keys_enable(s.db, "TNX-1", &settings, &ALICE, &made, &s.e), 0);
+    assert_int_equal(
+        change(&s, made.id, &(struct key_change){.sets_rate = true, .rate = {KEYS_RATE_MAX, 0}}),
+        0);
+    assert_int_equal(find(&s, made.id, SCRATCH_NOW).key.rate.burst, KEYS_RATE_MAX);
+    scratch_close(&s);
+}
+
 static void a_scope_is_changed_member_by_member(void **state)
 {
     struct scratch s;
@@ -474,6 +494,7 @@ int main(void)
         cmocka_unit_test(overlap_of_nothing_ends_the_old_key_at_once),
         cmocka_unit_test(only_active_keys_can_be_rotated),
         cmocka_unit_test(a_change_leaves_what_is_not_given),
+        cmocka_unit_test(a_burst_that_nobody_gave_could_have_been_given),
         cmocka_unit_test(a_scope_is_changed_member_by_member),
         cmocka_unit_test(a_long_list_is_cut_in_the_audit_only),
         cmocka_unit_test(refused_changes_change_nothing),
