@@ -10,9 +10,8 @@
  * - FAILED reached something that accepted a connection and gave no tunnel, be it the relay or what
  *   is in front of it: about once a second for the first RETRY_EAGER times, because most such
  *   failures (a load balancer whose relay restarts) are over by then; then it doubles from 1 s to
- *   60 s.
+ *   60 s, and stays there.
  * - REFUSED and REPLACED wait at the slow end (30-60 s) at once: trying harder does not help.
- * FAILED stays there too afterwards.
  * - MOVED dials now.
  * - DROPPED dials within a second.
  *   Both count as FAILED if the tunnel had hardly been open, so that a relay which accepts and

@@ -36,8 +36,13 @@ static bool is_guid(const json_t *value)
            strspn(json_string_value(value), ALLOWED) == json_string_length(value);
 }
 
-/* What is kept of it, or NULL with a sentence. */
-static json_t *take_device(const json_t *given, struct error_text *e)
+static int no_memory(struct error_text *e)
+{
+    return error_set(e, ERROR_NOMEM, "no memory");
+}
+
+/* What is kept of it, owned. */
+static int take_device(const json_t *given, json_t **device, struct error_text *e)
 {
     static const char *const BOUNDS[] = {"min", "max"};
     const json_t *name = json_object_get(given, "name");
@@ -47,32 +52,34 @@ static json_t *take_device(const json_t *given, struct error_text *e)
 
     if (controller_class_parse(span_of(class_name), &device_class) != 0 ||
         device_class == CONTROLLER_CLASS_SYSTEM) {
-        (void)error_set(e, ERROR_CONFIG,
-                        "each device needs a \"class\": light, blind, analog, thermostat, hvac, "
-                        "scene or button");
-        return NULL;
+        return error_set(e, ERROR_CONFIG,
+                         "each device needs a \"class\": light, blind, analog, thermostat, hvac, "
+                         "scene or button");
     }
     if (!is_guid(guid) || (name != NULL && !is_text(name, HOUSE_NAME_BYTES))) {
-        (void)error_set(e, ERROR_CONFIG,
-                        "each device needs a \"guid\" of at most %d letters, digits and _-.{}, and "
-                        "may have a \"name\" of at most %d bytes",
-                        HOUSE_GUID_BYTES, HOUSE_NAME_BYTES);
-        return NULL;
+        return error_set(e, ERROR_CONFIG,
+                         "each device needs a \"guid\" of at most %d letters, digits and _-.{}, "
+                         "and may have a \"name\" of at most %d bytes",
+                         HOUSE_GUID_BYTES, HOUSE_NAME_BYTES);
     }
     json_t *kept =
         json_pack("{s:s, s:s, s:s}", "class", class_name, "guid", json_string_value(guid), "name",
                   name != NULL ? json_string_value(name) : json_string_value(guid));
+    if (kept == NULL) {
+        return no_memory(e);
+    }
     json_t *dimmable = json_object_get(given, "dimmable");
-    if (kept != NULL && json_is_boolean(dimmable)) {
+    if (json_is_boolean(dimmable)) {
         (void)json_object_set(kept, "dimmable", dimmable); /* one member less when out of memory */
     }
-    for (size_t i = 0; kept != NULL && i < sizeof(BOUNDS) / sizeof(BOUNDS[0]); i++) {
+    for (size_t i = 0; i < sizeof(BOUNDS) / sizeof(BOUNDS[0]); i++) {
         json_t *value = json_object_get(given, BOUNDS[i]);
         if (json_is_number(value)) {
             (void)json_object_set(kept, BOUNDS[i], value); /* likewise */
         }
     }
-    return kept;
+    *device = kept;
+    return 0;
 }
 
 /* A room's devices, kept in `to`; `*n` counts them all. */
@@ -86,9 +93,13 @@ static int take_devices(const json_t *given, json_t *to, size_t *n, struct error
     }
     for (i = 0; i < json_array_size(given); i++) {
         device = json_array_get(given, i);
-        json_t *kept = take_device(device, e);
-        if (kept == NULL || json_array_append_new(to, kept) != 0) {
-            return ERROR_CONFIG;
+        json_t *kept = NULL;
+        int rc = take_device(device, &kept, e);
+        if (rc != 0) {
+            return rc;
+        }
+        if (json_array_append_new(to, kept) != 0) {
+            return no_memory(e);
         }
         if (++*n > HOUSE_DEVICES_MAX) {
             return error_set(e, ERROR_CONFIG, "at most %d devices", HOUSE_DEVICES_MAX);
@@ -110,10 +121,12 @@ static int take_rooms(const json_t *given, json_t *to, size_t *n, struct error_t
             return error_set(e, ERROR_CONFIG, "each room needs a \"name\" of at most %d bytes",
                              HOUSE_NAME_BYTES);
         }
-        json_t *devices = json_array();
-        (void)json_array_append_new(
-            to, json_pack("{s:s, s:o}", "name", json_string_value(name), "devices", devices));
-        int rc = take_devices(json_object_get(room, "devices"), devices, n, e);
+        json_t *kept = json_pack("{s:s, s:[]}", "name", json_string_value(name), "devices");
+        if (json_array_append_new(to, kept) != 0) {
+            return no_memory(e); /* or there is none to append */
+        }
+        int rc =
+            take_devices(json_object_get(room, "devices"), json_object_get(kept, "devices"), n, e);
         if (rc != 0) {
             return rc;
         }
@@ -127,16 +140,21 @@ int house_take(const json_t *given, json_t **house, size_t *n_devices, struct er
     size_t n = 0;
 
     if (rooms == NULL) {
-        return error_set(e, ERROR_NOMEM, "no memory");
+        return no_memory(e);
     }
     int rc = take_rooms(json_object_get(given, "rooms"), rooms, &n, e);
     if (rc != 0) {
         json_decref(rooms);
         return rc;
     }
-    *house = json_pack("{s:o}", "rooms", rooms);
+    json_t *made = json_pack("{s:O}", "rooms", rooms);
+    json_decref(rooms);
+    if (made == NULL) {
+        return no_memory(e);
+    }
+    *house = made;
     *n_devices = n;
-    return *house != NULL ? 0 : error_set(e, ERROR_NOMEM, "no memory");
+    return 0;
 }
 
 /* ---- CSV ---- */
@@ -368,8 +386,11 @@ int house_parse(struct span text, json_t **house, size_t *n_devices, struct erro
     int rc = 0;
     if (*trimmed.p == '{') {
         given = json_text_parse(trimmed.p, trimmed.len, JSON_REJECT_DUPLICATES, &why);
-        rc = given == NULL ? error_set(e, ERROR_CONFIG, "no JSON: line %d: %s", why.line, why.text)
-                           : 0;
+        if (given == NULL) {
+            rc = json_error_code(&why) == json_error_out_of_memory
+                     ? no_memory(e)
+                     : error_set(e, ERROR_CONFIG, "no JSON: line %d: %s", why.line, why.text);
+        }
     } else {
         rc = parse_csv(trimmed, &given, e);
     }

@@ -6,12 +6,15 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/buffer.h"
+#include "proto/json/json_text.h"
 #include "proto/pages/house.h"
+#include "tests/unit/base/allocator.h"
 
 /* The house as compact JSON, owned; or NULL with the sentence in `e`. */
 static char *parse(const char *text, size_t len, struct error_text *e)
@@ -166,6 +169,39 @@ static void numbers_and_lengths_are_bounded(void **state)
     refused("room,class,guid\nHall,light,\"\"\"", 29, "\"guid\"");
 }
 
+static void a_refused_allocation_is_told_as_such(void **state)
+{
+    static const char text[] = "{\"rooms\":[{\"name\":\"Hall\",\"devices\":[{\"class\":\"light\","
+                               "\"guid\":\"a\"},{\"class\":\"blind\",\"guid\":\"b\"}]}]}";
+    size_t n_refused = 0;
+
+    (void)state;
+    for (bool refused = true; refused; n_refused++) {
+        struct error_text e = {""};
+        json_t *house = NULL;
+        size_t n = 0;
+        allocator_refuse_after(n_refused);
+        int rc = house_parse(span_of(text), &house, &n, &e);
+        refused = allocator_reset();
+        if (refused) {
+            assert_int_equal(rc, ERROR_NOMEM);
+            assert_string_equal(e.text, "no memory");
+            assert_null(house);
+        } else {
+            assert_int_equal(rc, 0);
+            json_decref(house);
+        }
+    }
+    assert_in_range(n_refused, 10, 1000);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    json_text_start();
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +209,7 @@ int main(void)
         cmocka_unit_test(csv_is_read_as_spreadsheets_write_it),
         cmocka_unit_test(what_is_no_house_is_refused_with_a_sentence),
         cmocka_unit_test(numbers_and_lengths_are_bounded),
+        cmocka_unit_test(a_refused_allocation_is_told_as_such),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up, NULL);
 }
