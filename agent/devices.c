@@ -89,6 +89,9 @@ static char *answer(const struct config *c, unsigned *status)
     }
     char *text = json_text_format(house, JSON_COMPACT);
     json_decref(house);
+    if (text == NULL) {
+        log_event(LOG_LEVEL_WARN, "device file unusable", log_text("reason", "no memory"));
+    }
     *status = 200;
     return text;
 }
@@ -101,6 +104,9 @@ void devices_on_request(const struct config *c, struct forward *f, struct mux *m
 
     if (head->method != HEAD_METHOD_GET || !end) {
         mux_reset(m, stream, HEAD_RESET_REFUSED, HEAD_DELIVERED_NO);
+        return;
+    }
+    if (!forward_may_answer(f, m, stream)) {
         return;
     }
     text = answer(c, &status);

@@ -27,6 +27,7 @@ struct forward {
     uv_loop_t *loop;
     struct upstream *upstream;
     size_t n_requests;
+    size_t n_answers;               /* of them, those that are our own */
     char failing[ERROR_TEXT_BYTES]; /* what was last said of the server; "" = it answers */
     uint64_t logged_ms;             /* when; 0 = never */
     bool closing;                   /* no new ones */
@@ -45,6 +46,7 @@ struct request {
     struct buffer held; /* of the answer */
     bool paused;
     bool answered; /* on_end has come */
+    bool is_own;   /* forward_answer */
 };
 
 int forward_new(uv_loop_t *loop, const struct upstream_settings *settings, struct forward **forward,
@@ -103,6 +105,7 @@ static void free_request(struct request *r)
     buffer_close(&r->body);
     buffer_close(&r->held);
     free(r->head);
+    f->n_answers -= r->is_own ? 1 : 0;
     free(r);
     f->n_requests--;
     if (f->closing && f->n_requests == 0) {
@@ -403,6 +406,16 @@ void forward_on_done(void *stream_user)
     forward_on_reset(stream_user);
 }
 
+bool forward_may_answer(const struct forward *f, struct mux *m, uint32_t stream)
+{
+    if (!f->closing && f->n_answers < FORWARD_ANSWERS_MAX) {
+        return true;
+    }
+    mux_reset(m, stream, f->closing ? HEAD_RESET_SHUTDOWN : HEAD_RESET_OVERLOADED,
+              HEAD_DELIVERED_NO);
+    return false;
+}
+
 void forward_answer(struct forward *f, struct mux *m, uint32_t stream, unsigned status,
                     struct span text, void **stream_user)
 {
@@ -411,16 +424,14 @@ void forward_answer(struct forward *f, struct mux *m, uint32_t stream, unsigned 
                                        .body_bytes = (int64_t)text.len,
                                        .fields = &type,
                                        .n_fields = 1};
-    struct request *r = NULL;
+    struct request *r = new_request(f, m, stream);
 
-    if (f->closing) {
-        mux_reset(m, stream, HEAD_RESET_SHUTDOWN, HEAD_DELIVERED_NO);
-        return;
-    }
-    r = new_request(f, m, stream);
     if (r == NULL) {
         return;
     }
+    r->is_own = true;
+    f->n_answers++;
+    buffer_init(&r->held, FORWARD_ANSWER_BYTES_MAX); /* nothing is held yet */
     r->answered = true;
     if (buffer_append(&r->held, text.p, text.len) != 0 ||
         mux_respond(m, stream, &head, false) != 0 || send_held(r) != 0) {

@@ -14,6 +14,7 @@
 #include "agent/tunnel/tunnel.h"
 #include "agent/upstream/upstream.h"
 #include "proto/base/error.h"
+#include "proto/pages/house.h"
 #include "proto/wire/mux.h"
 
 /* Longest body of a request: what the relay's front accepts. */
@@ -23,6 +24,11 @@
 #define FORWARD_ROOM_LOW_BYTES  16384
 #define FORWARD_ROOM_HIGH_BYTES 32768
 #define FORWARD_HELD_BYTES_MAX  262144
+/* Answers of our own that are under way at once, over all tunnels, and the longest of them. A relay
+ * asks for one when somebody looks, and takes it; one that asks and takes nothing makes us hold so
+ * much and no more. */
+#define FORWARD_ANSWERS_MAX      4
+#define FORWARD_ANSWER_BYTES_MAX HOUSE_LIST_BYTES_MAX
 
 struct forward;
 
@@ -43,9 +49,13 @@ void forward_on_reset(void *stream_user);
 void forward_on_room(void *stream_user, size_t room);
 void forward_on_done(void *stream_user);
 
+/* False: FORWARD_ANSWERS_MAX are under way, or the forward closes; the stream was reset. To be
+ * asked before the work for an answer is done. */
+bool forward_may_answer(const struct forward *f, struct mux *m, uint32_t stream);
+
 /* Answers a stream that on_request has opened without asking the server: JSON text (copied), at
- * most FORWARD_HELD_BYTES_MAX. What follows of the stream is the forward's, as if on_request had
- * been given to it. */
+ * most FORWARD_ANSWER_BYTES_MAX. Only after forward_may_answer. What follows of the stream is the
+ * forward's, as if on_request had been given to it. */
 void forward_answer(struct forward *f, struct mux *m, uint32_t stream, unsigned status,
                     struct span text, void **stream_user);
 

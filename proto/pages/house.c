@@ -11,6 +11,21 @@
 
 /* ---- what is kept ---- */
 
+/* Of compact JSON: a device with all its members and a room, without what their texts hold
+ * (numbers have at most 24 characters); and all devices' together with those texts, each of which
+ * may be a file's text once escaped, or a GUID twice. */
+#define DEVICE_BYTES_MAX                                                                           \
+    (sizeof("{'class':'','guid':'','name':'','dimmable':false,'min':,'max':},") + (size_t)2 * 24)
+#define ROOM_BYTES_MAX sizeof("{'name':'','devices':[]},")
+#define EMPTY_BYTES    sizeof("{'rooms':[]}")
+_Static_assert(HOUSE_DEVICES_MAX *DEVICE_BYTES_MAX + HOUSE_ROOMS_MAX * ROOM_BYTES_MAX +
+                       EMPTY_BYTES + 2 * HOUSE_FILE_BYTES_MAX <=
+                   HOUSE_LIST_BYTES_MAX,
+               "the list of any file fits");
+/* A device: itself and six members; a room: itself, its name and its array. */
+_Static_assert(HOUSE_DEVICES_MAX * 7 + HOUSE_ROOMS_MAX * 3 + 2 <= HOUSE_VALUES_MAX,
+               "any list is parsed again");
+
 static bool is_text(const json_t *value, size_t max)
 {
     const char *text = json_string_value(value);
@@ -359,6 +374,41 @@ static int parse_csv(struct span text, json_t **given, struct error_text *e)
     return rc;
 }
 
+/* Not what is in quotes. */
+static bool has_too_many_values(struct span text)
+{
+    bool quoted = false;
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.p[i];
+        if (c == '"') {
+            quoted = !quoted;
+        } else if (quoted) {
+            i += c == '\\' ? 1 : 0; /* with what it escapes */
+        } else if (c == ',' || c == '[' || c == '{') {
+            n++;
+        }
+    }
+    return n > HOUSE_VALUES_MAX;
+}
+
+static int parse_json(struct span text, json_t **given, struct error_text *e)
+{
+    json_error_t why;
+
+    if (has_too_many_values(text)) {
+        return error_set(e, ERROR_CONFIG, "more than %zu values", HOUSE_VALUES_MAX);
+    }
+    *given = json_text_parse(text.p, text.len, JSON_REJECT_DUPLICATES, &why);
+    if (*given != NULL) {
+        return 0;
+    }
+    return json_error_code(&why) == json_error_out_of_memory
+               ? no_memory(e)
+               : error_set(e, ERROR_CONFIG, "no JSON: line %d: %s", why.line, why.text);
+}
+
 /* What stands before the first character: blanks, empty lines, a spreadsheet's byte order mark. */
 static struct span skip_blanks(struct span text)
 {
@@ -377,23 +427,12 @@ static struct span skip_blanks(struct span text)
 int house_parse(struct span text, json_t **house, size_t *n_devices, struct error_text *e)
 {
     struct span trimmed = skip_blanks(text);
-    json_error_t why;
     json_t *given = NULL;
 
     if (trimmed.len == 0) {
         return error_set(e, ERROR_CONFIG, "the device file is empty");
     }
-    int rc = 0;
-    if (*trimmed.p == '{') {
-        given = json_text_parse(trimmed.p, trimmed.len, JSON_REJECT_DUPLICATES, &why);
-        if (given == NULL) {
-            rc = json_error_code(&why) == json_error_out_of_memory
-                     ? no_memory(e)
-                     : error_set(e, ERROR_CONFIG, "no JSON: line %d: %s", why.line, why.text);
-        }
-    } else {
-        rc = parse_csv(trimmed, &given, e);
-    }
+    int rc = *trimmed.p == '{' ? parse_json(trimmed, &given, e) : parse_csv(trimmed, &given, e);
     rc = rc == 0 ? house_take(given, house, n_devices, e) : rc;
     json_decref(given);
     return rc;

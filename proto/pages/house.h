@@ -17,8 +17,15 @@
 #define HOUSE_DEVICES_MAX 10000
 #define HOUSE_NAME_BYTES  128
 #define HOUSE_GUID_BYTES  64
-/* Longest file that an agent gives to its relay. */
+/* Longest file that an agent reads, ... */
 #define HOUSE_FILE_BYTES_MAX ((size_t)256 * 1024)
+/* ... and longest list, as compact JSON, that it gives to its relay: a line of CSV names no
+ * members, and a device without a name gets one. What any such file can become fits. */
+#define HOUSE_LIST_BYTES_MAX ((size_t)2 * 1024 * 1024)
+/* Values in a JSON text, as many as its commas and opening brackets: no file of
+ * HOUSE_FILE_BYTES_MAX holds more that means anything, and a list less. A hostile one of "[],[],"
+ * would take a hundred bytes of memory for each of its own. */
+#define HOUSE_VALUES_MAX (HOUSE_FILE_BYTES_MAX / 2)
 
 /* {"rooms": [{"name", "devices": [{"class", "guid", "name", "dimmable"?, "min"?, "max"?}]}]} of
  * what was given, owned; `*n_devices` counts them. ERROR_CONFIG with a sentence, ERROR_NOMEM. */

@@ -3,7 +3,7 @@
  * the agent in the building gives.
  *
  * The agent's file is asked for when somebody looks, through the tunnel, and kept nowhere: at most
- * API_DEVICE_CALLS_MAX answers of CALL_BODY_BYTES_MAX are under way on a worker or wait for the
+ * API_DEVICE_CALLS_MAX answers of HOUSE_LIST_BYTES_MAX are under way on a worker or wait for the
  * store thread, which reads one at a time. It is an agent's word: house_take lets only what is
  * known pass. */
 #include <stdio.h>
@@ -17,8 +17,6 @@
 #include "relay/front/call.h"
 #include "relay/store/devices.h"
 #include "relay/store/servers.h"
-
-_Static_assert(HOUSE_FILE_BYTES_MAX <= CALL_BODY_BYTES_MAX, "an agent's file comes whole");
 
 void api_import_devices(struct api_call *c, struct database *db)
 {
@@ -135,6 +133,7 @@ void api_ask_for_devices(struct api_call *c)
         .who = c->who,
         .path = span_of(HEAD_DEVICES_PATH),
         .is_quiet = true,
+        .body_bytes_max = HOUSE_LIST_BYTES_MAX,
     };
 
     if (c->session == NULL) {

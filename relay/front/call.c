@@ -182,7 +182,7 @@ int call_start(struct worker *w, const struct call_request *r,
     c->on_done = on_done;
     c->user = user;
     (void)snprintf(c->id, sizeof(c->id), "%016llx", (unsigned long long)random_u64());
-    buffer_init(&c->body, CALL_BODY_BYTES_MAX);
+    buffer_init(&c->body, r->body_bytes_max != 0 ? r->body_bytes_max : CALL_BODY_BYTES_MAX);
     list_init(&c->x.parked);
     wheel_timer_init(&c->x.deadline, on_deadline);
     set_record(c, r);

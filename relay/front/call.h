@@ -12,7 +12,8 @@
 #include "proto/base/span.h"
 #include "proto/wire/head.h"
 
-/* Most of an answer's body that is kept; the rest is not waited for. */
+/* Most of an answer's body that is kept, if the call asks for no other bound; the rest is not
+ * waited for. */
 #define CALL_BODY_BYTES_MAX (256 * 1024)
 #define CALL_TYPE_BYTES     96
 
@@ -30,6 +31,7 @@ struct call_request {
     struct span query;
     bool with_feedback;
     bool is_quiet; /* a question of the relay's own: not among the requests that are shown */
+    size_t body_bytes_max; /* 0 = CALL_BODY_BYTES_MAX */
 };
 
 struct call_result {

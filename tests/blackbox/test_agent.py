@@ -21,6 +21,8 @@ SERIAL = "TNX-0001"
 TOKEN = "tok" + "3nT" * 10
 PASSWORD = "pw-of-the-server"
 PROXY_PASSWORD = "pw:of@the/proxy"
+DEVICES_PATH = "/thinknx-agent/devices"
+DEVICE_ANSWERS_MAX = 4  # forward.h: FORWARD_ANSWERS_MAX
 SLOW_MS = 30000  # retry.h: the slow end begins here
 
 
@@ -395,6 +397,35 @@ def test_large_answer_beside_a_small_one(setup):
     setup.server.request().answer(b"small")
     assert tunnel.response(3).body == b"small"  # the large one waits for credit
     assert tunnel.response(1).body == body
+
+
+def test_a_relay_that_takes_no_device_list_makes_the_agent_hold_few(setup):
+    devices = setup.folder / "house.csv"
+    devices.write_text("room,class,guid,name,dimmable\n" + "Hall,light,abc,Lamp,yes\n" * 4500)
+    _, tunnel = setup.up(server={"devices": devices})
+    streams = range(1, 2 * DEVICE_ANSWERS_MAX, 2)
+    for stream in streams:
+        tunnel.request(stream, DEVICES_PATH)
+    # No credit is given, so all of them stay under way. One more is refused unread.
+    tunnel.frames += [tunnel.recv(fake.RESPONSE, stream=stream) for stream in streams]
+    devices.unlink()
+    for stream in range(101, 301, 2):
+        tunnel.request(stream, DEVICES_PATH)
+    for stream in range(101, 301, 2):
+        assert tunnel.reset(stream) == (fake.RESET_OVERLOADED, NO)
+    assert "device file unusable" not in setup.agent.log.text()
+    # Calls are served beside them.
+    tunnel.request(303, "/api/V1/power")
+    setup.server.request().answer(b"42")
+    assert tunnel.response(303).body == b"42"
+    # One that is given up, or is taken whole, makes room.
+    tunnel.send(pack(fake.RESET, streams[0], struct.pack("<HBB", fake.RESET_CLIENT_GONE, 2, 0)))
+    tunnel.request(305, DEVICES_PATH)
+    assert tunnel.response(305).status == 503  # there is no file any more
+    assert len(json.loads(tunnel.response(streams[1]).body)["rooms"][0]["devices"]) == 4500
+    for stream in (307, 309):
+        tunnel.request(stream, DEVICES_PATH)
+        assert tunnel.response(stream).status == 503
 
 
 def test_path_outside_the_api_is_refused(setup):

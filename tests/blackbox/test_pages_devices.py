@@ -61,6 +61,21 @@ def test_the_agent_s_file_is_shown_until_the_operator_gives_another(start_buildi
     harness.wait_until(lambda: get(building) == NONE, "gone")
 
 
+@pytest.mark.parametrize("n, row", [
+    (4500, "Hall,light,abc,Lamp,yes,,"),
+    (10000, "a,hvac,b,,1,-.1,.7"),  # nothing of 256 KiB becomes longer
+], ids=["a large building", "the longest list"])
+def test_a_file_within_its_limits_comes_whole_however_long_its_list(start_building, tmp_path, n, row):
+    path = tmp_path / "house.csv"
+    path.write_text("room,class,guid,name,dimmable,min,max\n" + f"{row}\n" * n)
+    assert path.stat().st_size <= FILE_BYTES_MAX
+    building = start_building(auth="none", relay=ADMIN, agent={"server": {"devices": path}})
+    tree = get(building)
+    assert (tree["source"], tree["problem"]) == ("agent", None)
+    assert [len(room["devices"]) for room in tree["rooms"]] == [n]
+    assert len(json.dumps(tree["rooms"], separators=(",", ":"))) > FILE_BYTES_MAX
+
+
 @pytest.mark.parametrize("text", [
     None,  # no such file
     "",
@@ -162,6 +177,7 @@ def rooms(*given):
     (rooms(*[{"class": "light", "guid": "a"}] * 10001)[:FILE_BYTES_MAX], "no JSON"),
     ("room,class,guid\n" + "a,light,a\n" * 10001, "too many"),
     (json.dumps({"rooms": [{"name": "a", "devices": []}] * 1001}), "at most 1000"),
+    ('{"rooms":[' + "[]," * 65536, "more than 131072 values"),
 ], ids=itertools.count())
 def test_a_hostile_file_is_refused_with_a_sentence(played, text, problem):
     building, _ = played(body(text))

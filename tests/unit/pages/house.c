@@ -130,6 +130,30 @@ static void put(struct buffer *text, const char *item, size_t n)
     }
 }
 
+/* The longest lists that a file can become: lines that say much with little. */
+static void the_list_of_a_file_within_its_limits_is_within_its_own(void **state)
+{
+    static const char *const rows[] = {"a,hvac,b,,1,-.1,.7\n", "a,hvac,b,\\\\\\\\,1,.1,-.7\n"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct error_text e;
+        struct buffer text;
+        buffer_init(&text, HOUSE_FILE_BYTES_MAX);
+        put(&text, "room,class,guid,name,dimmable,min,max\n", 1);
+        put(&text, rows[i], HOUSE_DEVICES_MAX);
+        char *json = parse((const char *)buffer_bytes(&text), text.len, &e);
+        buffer_close(&text);
+        assert_non_null(json);
+        assert_in_range(strlen(json), 4 * HOUSE_FILE_BYTES_MAX, HOUSE_LIST_BYTES_MAX);
+        /* As the relay takes it. */
+        char *again = parse(json, strlen(json), &e);
+        assert_non_null(again);
+        assert_string_equal(json, again);
+        free(again);
+        free(json);
+    }
+}
+
 #define TEXT_BYTES_MAX (4U << 20)
 
 static void bounded(const char *head, const char *item, size_t max, const char *tail,
@@ -166,6 +190,8 @@ static void numbers_and_lengths_are_bounded(void **state)
             ",{\"class\":\"light\",\"guid\":\"a\"}", HOUSE_DEVICES_MAX - 1, "]}]}", "at most");
     bounded("{\"rooms\":[{\"name\":\"a\",\"devices\":[]}", ",{\"name\":\"a\",\"devices\":[]}",
             HOUSE_ROOMS_MAX - 1, "]}", "at most");
+    bounded("{\"rooms\":[],\"x\":\"\\\",,[{\",\"y\":[1", ",1", HOUSE_VALUES_MAX - 5, "]}",
+            "values");
     refused("room,class,guid\nHall,light,\"\"\"", 29, "\"guid\"");
 }
 
@@ -209,6 +235,7 @@ int main(void)
         cmocka_unit_test(csv_is_read_as_spreadsheets_write_it),
         cmocka_unit_test(what_is_no_house_is_refused_with_a_sentence),
         cmocka_unit_test(numbers_and_lengths_are_bounded),
+        cmocka_unit_test(the_list_of_a_file_within_its_limits_is_within_its_own),
         cmocka_unit_test(a_refused_allocation_is_told_as_such),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
