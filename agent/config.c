@@ -97,7 +97,7 @@ static int wrong_at(const char *path, int line, const char *section, const char 
     return error_set(e, ERROR_CONFIG, "%s:%d: [%s] %s: %s", path, line, section, name, reason);
 }
 
-static int wrong(const char *path, const char *section, const char *name, const char *reason,
+int config_wrong(const char *path, const char *section, const char *name, const char *reason,
                  struct error_text *e)
 {
     return wrong_at(path, find_line(path, section, name), section, name, reason, e);
@@ -148,11 +148,12 @@ static bool has_bytes_of(const char *text, const char *banned)
 static int check_serial(const struct config *c, const char *path, struct error_text *e)
 {
     if (c->serial[0] == '\0' || strlen(c->serial) >= LINK_SERIAL_BYTES) {
-        return wrong(path, "relay", "serial", "must have 1 to 64 characters", e);
+        return config_wrong(path, "relay", "serial", "must have 1 to 64 characters", e);
     }
     /* It is the user of HTTP's basic authentication, which ends at the first colon. */
     if (has_bytes_of(c->serial, ":")) {
-        return wrong(path, "relay", "serial", "may hold no colon and no control character", e);
+        return config_wrong(path, "relay", "serial", "may hold no colon and no control character",
+                            e);
     }
     return 0;
 }
@@ -161,7 +162,9 @@ static int read_secret(const char *path, const char *section, const char *name, 
                        char secret[SECRET_BYTES], struct error_text *e)
 {
     struct error_text why;
-    return secret_read_file(file, secret, &why) == 0 ? 0 : wrong(path, section, name, why.text, e);
+    return secret_read_file(file, secret, &why) == 0
+               ? 0
+               : config_wrong(path, section, name, why.text, e);
 }
 
 static int check_proxy(struct config *c, const char *path, struct error_text *e)
@@ -170,32 +173,33 @@ static int check_proxy(struct config *c, const char *path, struct error_text *e)
 
     if (c->proxy_url == NULL) {
         if (c->proxy_user != NULL) {
-            return wrong(path, "relay", "proxy_user", "there is no proxy", e);
+            return config_wrong(path, "relay", "proxy_user", "there is no proxy", e);
         }
         return c->proxy_password_file == NULL
                    ? 0
-                   : wrong(path, "relay", "proxy_password_file", "there is no proxy", e);
+                   : config_wrong(path, "relay", "proxy_password_file", "there is no proxy", e);
     }
     if (url_parse_proxy(c->proxy_url, &c->proxy, &why) != 0) {
-        return wrong(path, "relay", "proxy", why.text, e);
+        return config_wrong(path, "relay", "proxy", why.text, e);
     }
     if ((c->proxy_user == NULL) != (c->proxy_password_file == NULL)) {
-        return wrong(path, "relay", c->proxy_user == NULL ? "proxy_password_file" : "proxy_user",
-                     "proxy_user and proxy_password_file belong together", e);
+        return config_wrong(path, "relay",
+                            c->proxy_user == NULL ? "proxy_password_file" : "proxy_user",
+                            "proxy_user and proxy_password_file belong together", e);
     }
     if (c->proxy_user == NULL) {
         return 0;
     }
     if (c->proxy_user[0] == '\0' || has_bytes_of(c->proxy_user, ":")) {
-        return wrong(path, "relay", "proxy_user",
-                     "may not be empty and may hold no colon and no control character", e);
+        return config_wrong(path, "relay", "proxy_user",
+                            "may not be empty and may hold no colon and no control character", e);
     }
     int rc = read_secret(path, "relay", "proxy_password_file", c->proxy_password_file,
                          c->proxy_password, e);
     if (rc == 0 &&
         strlen(c->proxy_user) + 1 + strlen(c->proxy_password) > LINK_PROXY_SECRET_BYTES) {
-        rc = wrong(path, "relay", "proxy_password_file",
-                   "user and password together have more than 94 bytes", e);
+        rc = config_wrong(path, "relay", "proxy_password_file",
+                          "user and password together have more than 94 bytes", e);
     }
     return rc;
 }
@@ -204,20 +208,20 @@ static int check_credentials(struct config *c, const char *path, struct error_te
 {
     if (c->auth == UPSTREAM_AUTH_NONE) {
         if (c->user != NULL || c->password_file != NULL) {
-            return wrong(path, "server", c->user != NULL ? "user" : "password_file",
-                         "is not used with auth = none", e);
+            return config_wrong(path, "server", c->user != NULL ? "user" : "password_file",
+                                "is not used with auth = none", e);
         }
         return 0;
     }
     if (c->user == NULL || c->password_file == NULL) {
-        return wrong(path, "server", "auth", "wants user and password_file beside it", e);
+        return config_wrong(path, "server", "auth", "wants user and password_file beside it", e);
     }
     if (c->user[0] == '\0' || strlen(c->user) > USER_BYTES_MAX || has_bytes_of(c->user, "")) {
-        return wrong(path, "server", "user",
-                     "must have 1 to 255 characters and no control character", e);
+        return config_wrong(path, "server", "user",
+                            "must have 1 to 255 characters and no control character", e);
     }
     if (c->auth == UPSTREAM_AUTH_BASIC && has_bytes_of(c->user, ":")) {
-        return wrong(path, "server", "user", "may hold no colon with auth = basic", e);
+        return config_wrong(path, "server", "user", "may hold no colon with auth = basic", e);
     }
     return read_secret(path, "server", "password_file", c->password_file, c->password, e);
 }
@@ -229,7 +233,7 @@ static int check_server(const struct config *c, const char *path, struct error_t
 
     return origin_parse(c->server_url, &origin, &why) == 0
                ? 0
-               : wrong(path, "server", "url", why.text, e);
+               : config_wrong(path, "server", "url", why.text, e);
 }
 
 static int check_socket(const struct config *c, const char *path, struct error_text *e)
@@ -237,7 +241,7 @@ static int check_socket(const struct config *c, const char *path, struct error_t
     struct sockaddr_un address;
 
     if (c->status_socket[0] == '\0' || strlen(c->status_socket) >= sizeof(address.sun_path)) {
-        return wrong(path, "agent", "status_socket", "must be a path of 1 to 107 bytes", e);
+        return config_wrong(path, "agent", "status_socket", "must be a path of 1 to 107 bytes", e);
     }
     return 0;
 }
@@ -264,12 +268,12 @@ static int check_pages(const struct config *c, const char *path, struct error_te
         return 0;
     }
     if (conf_parse_address(c->pages_listen, host, &port) != 0) {
-        return wrong(path, "pages", "listen", "must be address:port", e);
+        return config_wrong(path, "pages", "listen", "must be address:port", e);
     }
     if (strcmp(host, "127.0.0.1") != 0 && strcmp(host, "::1") != 0 &&
         strcmp(host, "localhost") != 0) {
-        return wrong(path, "pages", "listen",
-                     "only 127.0.0.1, [::1] or localhost: there is no login", e);
+        return config_wrong(path, "pages", "listen",
+                            "only 127.0.0.1, [::1] or localhost: there is no login", e);
     }
     return 0;
 }
@@ -286,7 +290,7 @@ static int check_trust(const struct config *c, const char *path, struct error_te
         trust_free(t);
         return 0;
     }
-    return rc == ERROR_CONFIG ? wrong(path, "relay", "ca_file", why.text, e)
+    return rc == ERROR_CONFIG ? config_wrong(path, "relay", "ca_file", why.text, e)
                               : error_set(e, rc, "%s", why.text);
 }
 

@@ -62,10 +62,14 @@ int config_load(const char *path, struct config **c, struct error_text *e);
  * secrets. Returns owned. Errors as config_load. */
 int config_load_socket(const char *path, char **socket, struct error_text *e);
 
-/* Cleanses the secrets. Accepts NULL. */
+/* Says that the key's value is wrong: ERROR_CONFIG with a sentence as config_load's. */
+int config_wrong(const char *path, const char *section, const char *name, const char *reason,
+                 struct error_text *e);
+
 /* Prints all settings with their defaults (conf_list.h). */
 void config_list(FILE *to);
 
+/* Cleanses the secrets. Accepts NULL. */
 void config_free(struct config *c);
 
 /* Views for the parts; they borrow from the configuration. */

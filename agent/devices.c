@@ -71,6 +71,25 @@ int devices_read(const char *path, json_t **house, struct error_text *e)
     return rc;
 }
 
+static int check(const char *file, const char *path, const char *section, struct error_text *e)
+{
+    struct error_text why = {""};
+    json_t *house = NULL;
+    int rc = file != NULL ? devices_read(file, &house, &why) : 0;
+
+    json_decref(house);
+    if (rc == 0 || rc == ERROR_NOMEM) {
+        return rc == 0 ? 0 : error_set(e, rc, "%s", why.text);
+    }
+    return config_wrong(path, section, "devices", why.text, e);
+}
+
+int devices_check(const struct config *c, const char *path, struct error_text *e)
+{
+    int rc = check(c->devices, path, "server", e);
+    return rc != 0 ? rc : check(c->pages_devices, path, "pages", e);
+}
+
 /* JSON text, owned; {"error"} unless the status is 200. NULL when out of memory. */
 static char *answer(const struct config *c, unsigned *status)
 {

@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "agent/ask.h"
 #include "agent/config.h"
+#include "agent/devices.h"
 #include "agent/show.h"
 #include "proto/base/clock.h"
 #include "proto/base/secret.h"
@@ -51,7 +52,7 @@ static const char help_main[] =
     "\n"
     "Commands:\n"
     "  run      run in the foreground\n"
-    "  check    check the configuration and read its secrets\n"
+    "  check    check the configuration, its secrets and its device files\n"
     "  status   show which leg is broken: agent to relay, agent to server\n"
     "  key      enable, list and revoke keys of this building\n"
     "\n"
@@ -116,8 +117,9 @@ static const char help_run[] =
 static const char help_check[] =
     "Usage: thinknx-agent check [--config FILE | --settings]\n"
     "\n"
-    "Reads the configuration, its secrets and certificates, and says OK or what is wrong, with\n"
-    "file, line and key. Connects to nothing.\n"
+    "Reads the configuration, its secrets, certificates and device files, and says OK or what is\n"
+    "wrong, with file, line and key. Connects to nothing. A running agent does without a device\n"
+    "file that cannot be used; here it is wrong.\n"
     "\n"
     "  --config FILE   default " CONFIG_PATH "\n"
     "  --settings      list all settings with their defaults\n";
@@ -181,7 +183,12 @@ static int run_check(const struct options *o)
         (void)complain(e.text);
         return rc == ERROR_NOMEM ? EXIT_FAILED : EXIT_USAGE;
     }
+    rc = devices_check(c, o->config, &e);
     config_free(c);
+    if (rc != 0) {
+        (void)complain(e.text);
+        return rc == ERROR_NOMEM ? EXIT_FAILED : EXIT_USAGE;
+    }
     (void)puts("OK");
     return EXIT_DONE;
 }

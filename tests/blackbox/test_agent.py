@@ -5,6 +5,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -932,6 +933,41 @@ def test_check_names_the_place(setup, changes, message):
         done = run("thinknx-agent", command, "--config", conf, expect=2)
         assert str(conf) in done.stderr and message in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (None, "No such file"),
+        ("", "the device file is empty"),
+        ("room,class,guid\nHall,spaceship,x\n", 'each device needs a "class"'),
+        ("room,class,guid\n" + "Hall,light,x\n" * 10001, "too many rooms or devices"),
+        ("room,class,guid\n" + "Hall,light,x\n" * 25000, "more than 262144 bytes"),
+    ],
+    ids=["none", "empty", "class", "devices", "bytes"],
+)
+def test_check_reads_the_device_files_and_says_what_the_log_would(setup, text, message):
+    good, bad = setup.folder / "good.csv", setup.folder / "bad.csv"
+    good.write_text("room,class,guid\nHall,light,x\n")
+    if text is not None:
+        bad.write_text(text)
+    for section, changes in (
+        ("server", {"server": {"devices": bad}}),
+        ("pages", {"server": {"devices": good}, "pages": {"devices": bad}}),
+    ):
+        conf = setup.configure("wss://relay.example", **changes)
+        done = run("thinknx-agent", "check", "--config", conf, expect=2)
+        place = rf"{re.escape(str(conf))}:\d+: \[{section}\] devices: (.+)\n"
+        (reason,) = re.fullmatch(f"thinknx-agent: {place}", done.stderr).groups()
+        assert str(bad) in reason and message in reason
+    conf = setup.configure("wss://relay.example", server={"devices": good})
+    assert run("thinknx-agent", "check", "--config", conf).stdout == "OK\n"
+    # One that runs does without it.
+    _, tunnel = setup.up(server={"devices": bad})
+    tunnel.request(1, DEVICES_PATH)
+    assert tunnel.response(1).status == 503
+    setup.agent.wait_log("device file unusable")
+    assert f'reason={json.dumps(reason)}' in setup.agent.log.text()
 
 
 def test_readable_secret_is_refused(setup):

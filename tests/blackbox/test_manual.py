@@ -164,6 +164,8 @@ def test_the_example_of_the_agent_has_every_setting_and_passes_the_check(tmp_pat
     (tmp_path / "made" / "ca.pem").rename(tmp_path / "ca.pem")
     for secret in ("agent.token", "password", "proxy-password"):
         secret_file(tmp_path / secret, "s3cret" * 5)
+    for devices in ("house.json", "house-all.json"):
+        (tmp_path / devices).write_text('{"rooms": []}')
     assert "OK" in run("thinknx-agent", "check", "--config", example(tmp_path, "agent.conf")).stdout
 
 
