@@ -118,7 +118,7 @@ class Creators:
                 if self.left == 0:
                     return
                 self.left -= 1
-                patience = self.random.uniform(0, 0.3) if self.random.random() < 0.4 else None
+                patience = self.random.uniform(0, 0.02) if self.random.random() < 0.4 else None
             self.make_one(patience)
 
     def make_one(self, patience):
