@@ -16,14 +16,23 @@ def pytest_runtest_setup(item):
             tools.missing(reason)
 
 
+def order(item):
+    """Of two tests, which begins first: quick ones behind the long ones, then what takes long, so that
+    at the end, where xdist hands out few at a time, there are none that take long."""
+    if item.get_closest_marker("quick"):
+        return 0
+    if "browser" in item.fixturenames:
+        return 1
+    return 2 if item.get_closest_marker("slow") else 3
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Those that take minutes begin first, side by side: each worker of xdist is given a quarter of its
     share of all tests to begin with, in their order, and nobody takes them off it again. So what comes
     behind a long one there are quick ones."""
     long = [item for item in items if item.get_closest_marker("long")]
-    others = [item for item in items if not item.get_closest_marker("long")]
-    others.sort(key=lambda item: item.get_closest_marker("quick") is None)
+    others = sorted((item for item in items if not item.get_closest_marker("long")), key=order)
     share = max(len(items) // WORKERS // 4, 2)
     for i, item in enumerate(long):
         others.insert(i % WORKERS * share + i // WORKERS, item)
