@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/charset.h"
+#include "proto/base/text.h"
 
 #define PORT_MAX 65535
 
@@ -60,7 +61,8 @@ bool field_is_token(struct span s)
 
 bool field_value_ok(struct span value)
 {
-    return charset_covers(&CHARSET_FIELD_VALUE, value);
+    /* Hardly any has a tab. */
+    return text_run(value) == value.len || charset_covers(&CHARSET_FIELD_VALUE, value);
 }
 
 static unsigned char fold_name_byte(char c)

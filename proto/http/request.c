@@ -10,6 +10,7 @@
 
 #include "proto/base/error.h"
 #include "proto/base/secret.h"
+#include "proto/base/text.h"
 #include "proto/http/request_head.h"
 
 /* Memory of a head that is kept for the connection's next request. */
@@ -158,16 +159,12 @@ static bool in_head(const struct request *r)
 
 /* Length of the run of plain text at the start of `bytes`, which may go on in the line being read:
  * check_byte has nothing against any of it. */
-static size_t text_run(const struct request *r, const uint8_t *bytes, size_t len)
+static size_t plain_run(const struct request *r, const uint8_t *bytes, size_t len)
 {
-    size_t n = 0;
     if (r->last_byte == '\r' || line_len(r) == 0) {
         return 0;
     }
-    while (n < len && bytes[n] >= 0x20 && bytes[n] != 0x7f) {
-        n++;
-    }
-    return n;
+    return text_run((struct span){(const char *)bytes, len});
 }
 
 static enum request_state feed_head(struct request *r, const uint8_t *bytes, size_t len,
@@ -175,7 +172,7 @@ static enum request_state feed_head(struct request *r, const uint8_t *bytes, siz
 {
     size_t at = 0;
     while (at < len && in_head(r)) {
-        size_t n = text_run(r, bytes + at, len - at);
+        size_t n = plain_run(r, bytes + at, len - at);
         if (n == 0) {
             if (check_byte(r, bytes[at]) == REQUEST_REFUSED) {
                 break;

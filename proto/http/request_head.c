@@ -16,6 +16,7 @@
 
 #include "proto/base/charset.h"
 #include "proto/base/error.h"
+#include "proto/base/text.h"
 #include "proto/http/field.h"
 
 static bool refused(const struct request *r)
@@ -38,12 +39,7 @@ static enum request_method method_of(struct span name)
 
 static bool target_bytes_ok(struct span target)
 {
-    /* Printable, without #. */
-    static const struct charset bytes = {{
-        UINT64_C(0xfffffffe00000000) & ~CHARSET_LOW('#'),
-        UINT64_C(0x7fffffffffffffff),
-    }};
-    return target.len > 0 && charset_covers(&bytes, target);
+    return target.len > 0 && text_is_visible(target) && span_find(target, '#') == target.len;
 }
 
 /* Of the letters that all methods in use are made of (nginx takes no others either). */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "proto/base/error.h"
+#include "proto/base/text.h"
 #include "proto/http/response_head.h"
 
 /* A head's memory above this is given back when the next answer begins. */
@@ -59,18 +60,13 @@ static const char *scan_byte(struct response *r, char c)
 
 /* Length of the run of plain text at the start of `input`, which goes on in a line of fields:
  * scan_byte has nothing against any of it. At most what a head may still have. */
-static size_t text_run(const struct response *r, struct span input)
+static size_t plain_run(const struct response *r, struct span input)
 {
     size_t room = RESPONSE_HEAD_BYTES_MAX - r->n_scanned;
-    size_t most = input.len < room ? input.len : room;
-    size_t n = 0;
     if (r->n_scanned < STATUS_LINE_BYTES || r->last == '\r' || r->last == '\n') {
         return 0;
     }
-    while (n < most && (unsigned char)input.p[n] >= 0x20 && input.p[n] != 0x7f) {
-        n++;
-    }
-    return n;
+    return text_run((struct span){input.p, input.len < room ? input.len : room});
 }
 
 /* Scans up to the end of the head (`*ended`) or of the input; `*n` bytes belong to the head. */
@@ -79,7 +75,7 @@ static int scan_head(struct response *r, struct span input, size_t *n, bool *end
     size_t i = 0;
     *ended = false;
     while (i < input.len && !*ended) {
-        size_t run = text_run(r, (struct span){input.p + i, input.len - i});
+        size_t run = plain_run(r, (struct span){input.p + i, input.len - i});
         if (run > 0) {
             i += run;
             r->n_scanned += run;

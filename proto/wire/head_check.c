@@ -4,6 +4,7 @@
 #include "proto/wire/head_check.h"
 
 #include "proto/base/charset.h"
+#include "proto/base/text.h"
 
 /* Length of the dot at the start of `s`: 1 for ".", 3 for "%2e", 0 for anything else. */
 static size_t dot_len(struct span s)
@@ -53,11 +54,7 @@ bool head_check_path(struct span path)
 
 bool head_check_visible(struct span text)
 {
-    static const struct charset visible = {{
-        UINT64_C(0xfffffffe00000000),
-        UINT64_C(0x7fffffffffffffff),
-    }};
-    return charset_covers(&visible, text);
+    return text_is_visible(text);
 }
 
 bool head_check_name(struct span name)
@@ -67,5 +64,6 @@ bool head_check_name(struct span name)
 
 bool head_check_value(struct span value)
 {
-    return charset_covers(&CHARSET_FIELD_VALUE, value);
+    /* Hardly any has a tab. */
+    return text_run(value) == value.len || charset_covers(&CHARSET_FIELD_VALUE, value);
 }

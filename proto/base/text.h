@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs of text without controls, looked at eight bytes at a time: heads and targets are long, and
+ * nearly all of them are nothing else. */
+#ifndef PROTO_BASE_TEXT_H
+#define PROTO_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proto/base/span.h"
+
+/* Length of the run at the start that has neither controls (below 0x20, a tab too) nor DEL. Bytes
+ * from 0x80 on belong to it. */
+size_t text_run(struct span s);
+
+/* Is all of it printable ASCII without spaces (0x21-0x7e)? True for an empty text. */
+bool text_is_visible(struct span s);
+
+#endif
