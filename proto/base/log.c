@@ -25,9 +25,6 @@
 /* Longest form of one character: a \u escape. */
 #define GLYPH_BYTES 7
 
-/* Longest name of a pair; names are our own. */
-#define NAME_BYTES_MAX 64
-
 #define ELLIPSIS "\xe2\x80\xa6"
 
 struct line {
@@ -60,31 +57,6 @@ static const struct {
     [LOG_LEVEL_INFO] = {"info", "<6>"},
     [LOG_LEVEL_DEBUG] = {"debug", "<7>"},
 };
-
-struct log_field log_text(const char *name, const char *text)
-{
-    return log_span(name, span_of(text));
-}
-
-struct log_field log_span(const char *name, struct span text)
-{
-    return (struct log_field){.name = name, .kind = LOG_KIND_TEXT, .text = text};
-}
-
-struct log_field log_uint(const char *name, uint64_t value)
-{
-    return (struct log_field){.name = name, .kind = LOG_KIND_UINT, .number = value};
-}
-
-struct log_field log_int(const char *name, int64_t value)
-{
-    return (struct log_field){.name = name, .kind = LOG_KIND_INT, .number = (uint64_t)value};
-}
-
-struct log_field log_bool(const char *name, bool value)
-{
-    return (struct log_field){.name = name, .kind = LOG_KIND_BOOL, .number = value ? 1 : 0};
-}
 
 void log_set_format(enum log_format format)
 {
@@ -313,41 +285,58 @@ static bool put_value(struct line *l, const struct log_field *field)
 }
 
 /* Separator, name and what leads to the value: in one piece, or not at all. */
-static bool put_name(struct line *l, const char *name)
+static bool put_name(struct line *l, struct span name)
 {
-    char text[NAME_BYTES_MAX + 4];
-    size_t name_len = strnlen(name, NAME_BYTES_MAX);
-    char *p = text;
+    bool json = l->format == LOG_FORMAT_JSON;
+    size_t len = name.len + (json ? 4 : l->first ? 1 : 2);
+    size_t limit = LOG_LINE_BYTES - TAIL_BYTES;
+    char *p = l->text + l->len;
 
-    if (l->format == LOG_FORMAT_JSON) {
+    if (l->len > limit || len > limit - l->len) {
+        return false;
+    }
+    if (json) {
         *p++ = l->first ? '{' : ',';
         *p++ = '"';
     } else if (!l->first) {
         *p++ = ' ';
     }
-    memcpy(p, name, name_len);
-    p += name_len;
-    if (l->format == LOG_FORMAT_JSON) {
+    memcpy(p, name.p, name.len);
+    p += name.len;
+    if (json) {
         *p++ = '"';
         *p++ = ':';
     } else {
         *p++ = '=';
     }
-    return put(l, text, (size_t)(p - text));
+    l->len += len;
+    return true;
 }
 
-static void put_field(struct line *l, struct log_field field)
+static void put_field(struct line *l, const struct log_field *field)
 {
     size_t before = l->len;
 
-    if (l->cut || (field.kind == LOG_KIND_TEXT && field.text.p == NULL)) {
+    if (l->cut || (field->kind == LOG_KIND_TEXT && field->text.p == NULL)) {
         return;
     }
-    if (!put_name(l, field.name) || !put_value(l, &field)) {
+    if (!put_name(l, field->name) || !put_value(l, field)) {
         l->len = before;
         l->cut = true;
         put_tail(l, l->format == LOG_FORMAT_JSON ? ",\"cut\":\"" ELLIPSIS "\"" : " cut=" ELLIPSIS);
     }
+    l->first = false;
+}
+
+/* A pair at the start of the line, whose value is plain and our own. */
+static void put_own(struct line *l, struct span name, const char *value)
+{
+    bool quoted = l->format == LOG_FORMAT_JSON;
+
+    (void)put_name(l, name);
+    (void)put_text(l, quoted ? "\"" : "");
+    (void)put_text(l, value);
+    (void)put_text(l, quoted ? "\"" : "");
     l->first = false;
 }
 
@@ -393,6 +382,7 @@ static void write_line(const struct line *l, enum log_level level)
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields)
 {
+    const struct log_field what = log_text("msg", message);
     struct line l;
     char now[CLOCK_ISO_BYTES];
 
@@ -404,12 +394,12 @@ void log_write(enum log_level level, const char *message, const struct log_field
         (void)put_text(&l, levels[level].priority);
     } else {
         clock_format_now(now);
-        put_field(&l, log_text("time", now));
+        put_own(&l, span_of("time"), now);
     }
-    put_field(&l, log_text("level", levels[level].name));
-    put_field(&l, log_text("msg", message));
+    put_own(&l, span_of("level"), levels[level].name);
+    put_field(&l, &what);
     for (; fields->kind != LOG_KIND_END; fields++) {
-        put_field(&l, *fields);
+        put_field(&l, fields);
     }
     put_tail(&l, l.format == LOG_FORMAT_JSON ? "}\n" : "\n");
     write_line(&l, level);

@@ -29,18 +29,40 @@ enum log_kind { LOG_KIND_END, LOG_KIND_TEXT, LOG_KIND_UINT, LOG_KIND_INT, LOG_KI
 
 /* One pair. Made by the functions below; borrows its text until the line is written. */
 struct log_field {
-    const char *name;
+    struct span name;
     enum log_kind kind;
     struct span text;
     uint64_t number;
 };
 
-/* A pair whose text is NULL is left out of the line. */
-struct log_field log_text(const char *name, const char *text);
-struct log_field log_span(const char *name, struct span text);
-struct log_field log_uint(const char *name, uint64_t value);
-struct log_field log_int(const char *name, int64_t value);
-struct log_field log_bool(const char *name, bool value);
+/* Inline, so that a literal name's length is known. A pair whose text is NULL is left out of the
+ * line. */
+static inline struct log_field log_span(const char *name, struct span text)
+{
+    return (struct log_field){.name = span_of(name), .kind = LOG_KIND_TEXT, .text = text};
+}
+
+static inline struct log_field log_text(const char *name, const char *text)
+{
+    return log_span(name, span_of(text));
+}
+
+static inline struct log_field log_uint(const char *name, uint64_t value)
+{
+    return (struct log_field){.name = span_of(name), .kind = LOG_KIND_UINT, .number = value};
+}
+
+static inline struct log_field log_int(const char *name, int64_t value)
+{
+    return (struct log_field){
+        .name = span_of(name), .kind = LOG_KIND_INT, .number = (uint64_t)value};
+}
+
+static inline struct log_field log_bool(const char *name, bool value)
+{
+    return (struct log_field){
+        .name = span_of(name), .kind = LOG_KIND_BOOL, .number = value ? 1 : 0};
+}
 
 /* Both may be called at any time; the defaults are logfmt and info. */
 void log_set_format(enum log_format format);
@@ -66,9 +88,8 @@ void log_flush(void);
 #define log_event(level, message, ...)                                                             \
     do {                                                                                           \
         if (log_enabled(level)) {                                                                  \
-            log_write(                                                                             \
-                level, message,                                                                    \
-                (const struct log_field[]){__VA_ARGS__, {NULL, LOG_KIND_END, {NULL, 0}, 0}});      \
+            log_write(level, message,                                                              \
+                      (const struct log_field[]){__VA_ARGS__, {.kind = LOG_KIND_END}});            \
         }                                                                                          \
     } while (0)
 
