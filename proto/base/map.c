@@ -29,12 +29,13 @@ static void draw_hash_key(void)
     random_bytes(hash_key, sizeof(hash_key));
 }
 
-static uint64_t rotate(uint64_t x, unsigned bits)
+static inline uint64_t rotate(uint64_t x, unsigned bits)
 {
     return (x << bits) | (x >> (64 - bits));
 }
 
-static void sip_round(uint64_t v[4])
+/* Inline: the words then stay in registers. */
+static inline void sip_round(uint64_t v[4])
 {
     v[0] += v[1];
     v[1] = rotate(v[1], 13) ^ v[0];
