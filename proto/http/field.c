@@ -10,35 +10,37 @@
 
 #define PORT_MAX 65535
 
-static const char *const HOP_BY_HOP_NAMES[] = {
-    "connection",        "keep-alive", "proxy",          "te", "trailer",
-    "transfer-encoding", "upgrade",    "http2-settings", NULL,
+static const struct span HOP_BY_HOP_NAMES[] = {
+    SPAN_LITERAL("connection"), SPAN_LITERAL("keep-alive"),     SPAN_LITERAL("proxy"),
+    SPAN_LITERAL("te"),         SPAN_LITERAL("trailer"),        SPAN_LITERAL("transfer-encoding"),
+    SPAN_LITERAL("upgrade"),    SPAN_LITERAL("http2-settings"),
 };
 
-static const char *const PRIVATE_NAMES[] = {
-    "host",
-    "cookie",
-    "cookie2",
-    "authorization",
-    "content-length",
-    "expect",
-    "via",
-    "forwarded",
-    "x-request-id",
-    "x-forwarded",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-original-url",
-    "x-original-method",
-    "x-rewrite-url",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    NULL,
+static const struct span PRIVATE_NAMES[] = {
+    SPAN_LITERAL("host"),
+    SPAN_LITERAL("cookie"),
+    SPAN_LITERAL("cookie2"),
+    SPAN_LITERAL("authorization"),
+    SPAN_LITERAL("content-length"),
+    SPAN_LITERAL("expect"),
+    SPAN_LITERAL("via"),
+    SPAN_LITERAL("forwarded"),
+    SPAN_LITERAL("x-request-id"),
+    SPAN_LITERAL("x-forwarded"),
+    SPAN_LITERAL("x-real-ip"),
+    SPAN_LITERAL("x-client-ip"),
+    SPAN_LITERAL("x-cluster-client-ip"),
+    SPAN_LITERAL("true-client-ip"),
+    SPAN_LITERAL("cf-connecting-ip"),
+    SPAN_LITERAL("x-original-url"),
+    SPAN_LITERAL("x-original-method"),
+    SPAN_LITERAL("x-rewrite-url"),
+    SPAN_LITERAL("x-http-method"),
+    SPAN_LITERAL("x-http-method-override"),
+    SPAN_LITERAL("x-method-override"),
 };
+
+#define N_NAMES(names) (sizeof(names) / sizeof((names)[0]))
 
 int field_hex_value(char c)
 {
@@ -74,26 +76,33 @@ static unsigned char fold_name_byte(char c)
 }
 
 /* `prefix` is in lower case with hyphens. */
-static bool name_starts(struct span name, const char *prefix)
+static bool name_starts(struct span name, struct span prefix)
 {
-    size_t i = 0;
-    for (; prefix[i] != '\0'; i++) {
-        if (i == name.len || fold_name_byte(name.p[i]) != (unsigned char)prefix[i]) {
+    if (name.len < prefix.len) {
+        return false;
+    }
+    for (size_t i = 0; i < prefix.len; i++) {
+        if (fold_name_byte(name.p[i]) != (unsigned char)prefix.p[i]) {
             return false;
         }
     }
     return true;
 }
 
-bool field_name_reads(struct span name, const char *known)
+static bool name_reads(struct span name, struct span known)
 {
-    return name_starts(name, known) && strlen(known) == name.len;
+    return name.len == known.len && name_starts(name, known);
 }
 
-static bool name_is_one_of(struct span name, const char *const *names)
+bool field_name_reads(struct span name, const char *known)
 {
-    for (; *names != NULL; names++) {
-        if (field_name_reads(name, *names)) {
+    return name_reads(name, span_of(known));
+}
+
+static bool name_is_one_of(struct span name, const struct span *names, size_t n_names)
+{
+    for (size_t i = 0; i < n_names; i++) {
+        if (name_reads(name, names[i])) {
             return true;
         }
     }
@@ -102,12 +111,14 @@ static bool name_is_one_of(struct span name, const char *const *names)
 
 bool field_is_hop_by_hop(struct span name)
 {
-    return name_is_one_of(name, HOP_BY_HOP_NAMES) || name_starts(name, "proxy-");
+    return name_is_one_of(name, HOP_BY_HOP_NAMES, N_NAMES(HOP_BY_HOP_NAMES)) ||
+           name_starts(name, span_of("proxy-"));
 }
 
 bool field_is_private(struct span name)
 {
-    return name_is_one_of(name, PRIVATE_NAMES) || name_starts(name, "x-forwarded-");
+    return name_is_one_of(name, PRIVATE_NAMES, N_NAMES(PRIVATE_NAMES)) ||
+           name_starts(name, span_of("x-forwarded-"));
 }
 
 bool field_connection_lists(struct span connection_value, struct span name)
