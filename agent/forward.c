@@ -44,8 +44,10 @@ struct request {
     struct head_request *head;  /* owned copy while the body comes; else NULL */
     struct buffer body;
     struct buffer held; /* of the answer */
+    int64_t body_left;  /* of the answer, still to come; below 0 = unknown */
     bool paused;
     bool answered; /* on_end has come */
+    bool ended;    /* END was sent */
     bool is_own;   /* forward_answer */
 };
 
@@ -216,8 +218,8 @@ static int send_held(struct request *r)
         buffer_consume(&r->held, len);
         buffer_release(&r->held);
     }
-    if (r->answered && r->held.len == 0) {
-        r->answered = false; /* END is sent once */
+    if (r->answered && !r->ended && r->held.len == 0) {
+        r->ended = true;
         return mux_send_data(r->mux, r->stream, NULL, 0, true);
     }
     return 0;
@@ -233,19 +235,24 @@ static void on_head(void *user, const struct head_response *head)
 {
     struct request *r = user;
     int rc = mux_respond(r->mux, r->stream, head, false);
+    r->body_left = head->body_bytes;
     if (rc != 0) {
         reset(r, rc == ERROR_LIMIT ? HEAD_RESET_BAD_ANSWER : HEAD_RESET_INTERNAL,
               HEAD_DELIVERED_YES);
     }
 }
 
+/* The last byte of a body whose length is known takes END along; on_end follows at once. */
 static void on_data(void *user, const uint8_t *bytes, size_t len)
 {
     struct request *r = user;
+    bool last = r->body_left == (int64_t)len;
     int rc;
 
+    r->body_left -= (int64_t)len;
     if (r->held.len == 0 && len <= mux_send_room(r->mux, r->stream)) {
-        rc = mux_send_data(r->mux, r->stream, bytes, len, false);
+        r->ended = last;
+        rc = mux_send_data(r->mux, r->stream, bytes, len, last);
     } else {
         rc = buffer_append(&r->held, bytes, len);
         rc = rc == 0 ? send_held(r) : rc;
@@ -254,7 +261,7 @@ static void on_data(void *user, const uint8_t *bytes, size_t len)
         reset(r, HEAD_RESET_INTERNAL, HEAD_DELIVERED_YES);
         return;
     }
-    if (!r->paused &&
+    if (!r->paused && !r->ended &&
         (r->held.len > 0 || mux_send_room(r->mux, r->stream) < FORWARD_ROOM_LOW_BYTES)) {
         r->paused = true;
         upstream_pause(r->call);
