@@ -93,8 +93,10 @@ int job_queue_push(struct job_queue *q, struct job *job)
 static size_t move(struct list *from, size_t n_max, struct list *to)
 {
     size_t n = 0;
-    for (; n < n_max && !list_empty(from); n++) {
-        list_push(to, list_pop(from));
+    struct list *node = NULL;
+    while (n < n_max && (node = list_pop(from)) != NULL) {
+        list_push(to, node);
+        n++;
     }
     return n;
 }
