@@ -35,6 +35,12 @@ else()
     if(CMAKE_BUILD_TYPE MATCHES "Rel")
         target_compile_definitions(tnx_compile INTERFACE _FORTIFY_SOURCE=2)
     endif()
+    # The programs are optimised as a whole (tnx_program). The objects are complete without that,
+    # for the tests, which link the same libraries and replace functions in them.
+    if(CMAKE_BUILD_TYPE MATCHES "Rel" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+        set(TNX_LTO ON)
+        target_compile_options(tnx_compile INTERFACE -flto=auto -ffat-lto-objects)
+    endif()
     target_link_options(tnx_compile INTERFACE -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
         -Wl,--gc-sections)
 endif()
@@ -42,6 +48,13 @@ if(TNX_COVERAGE)
     add_compile_options(--coverage -O0)
     add_link_options(--coverage)
 endif()
+
+# tnx_program(TARGET) is linked as what is packed.
+function(tnx_program target)
+    if(TNX_LTO)
+        target_link_options(${target} PRIVATE -flto=auto)
+    endif()
+endfunction()
 
 # tnx_headers(TARGET DIR...) declares the public headers of a target, so that
 # CMAKE_VERIFY_INTERFACE_HEADER_SETS proves that each of them compiles alone.
