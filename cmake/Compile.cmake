@@ -38,8 +38,8 @@ else()
     # The programs are optimised as a whole (tnx_program). The objects are complete without that,
     # for the tests, which link the same libraries and replace functions in them.
     if(CMAKE_BUILD_TYPE MATCHES "Rel" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
-        set(TNX_LTO ON)
-        target_compile_options(tnx_compile INTERFACE -flto=auto -ffat-lto-objects)
+        set(TNX_LTO -flto=auto -ffat-lto-objects)
+        target_compile_options(tnx_compile INTERFACE ${TNX_LTO})
     endif()
     target_link_options(tnx_compile INTERFACE -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
         -Wl,--gc-sections)
