@@ -40,7 +40,7 @@ struct upstream_call {
     struct authorization_attempt attempt; /* the last one */
 
     /* The request, but for the Authorization field and the empty line, which go between head and
-     * body. Spans point into `text`. */
+     * body when it is sent. Spans point into `text`. */
     struct span method;
     struct span target;
     struct span head;

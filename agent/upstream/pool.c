@@ -259,7 +259,7 @@ void pool_init(struct upstream *u, uv_loop_t *loop)
     list_init(&u->queue);
     list_init(&u->idle);
     list_init(&u->busy);
-    buffer_init(&u->field, POOL_FIELD_BYTES_MAX);
+    buffer_init(&u->head, POOL_HEAD_BYTES_MAX);
     /* Neither opens anything, so they cannot fail. */
     uv_timer_init(loop, &u->timer);
     uv_idle_init(loop, &u->turn);
@@ -308,8 +308,8 @@ void pool_handle_closed(struct upstream *u)
     void (*on_closed)(void *user) = u->on_closed;
     void *user = u->closed_user;
     authorization_close(&u->authorization);
-    secret_cleanse(u->field.data, u->field.cap); /* credentials */
-    buffer_close(&u->field);
+    secret_cleanse(u->head.data, u->head.cap); /* credentials */
+    buffer_close(&u->head);
     free(u);
     on_closed(user);
 }

@@ -19,8 +19,9 @@
 
 /* Deadlines are looked at this often, while there is anything that has one. */
 #define POOL_TICK_MS 100
-/* Longest Authorization field that is written: user, realm, nonce, opaque and target, escaped. */
-#define POOL_FIELD_BYTES_MAX (64 * 1024)
+/* Longest head that is written: a request's, and its Authorization field with user, realm, nonce,
+ * opaque and target, escaped. */
+#define POOL_HEAD_BYTES_MAX (CALL_REQUEST_BYTES_MAX + 64 * 1024)
 
 struct upstream {
     uv_loop_t *loop;
@@ -43,7 +44,7 @@ struct upstream {
     bool passed_over;      /* that tick came late and was left out */
     uv_idle_t turn;        /* active while calls wait for the next turn of the loop */
 
-    struct buffer field;                  /* the Authorization field being written */
+    struct buffer head;                   /* being written */
     char receive[UPSTREAM_RECEIVE_BYTES]; /* what is being read; nothing stays in it */
 
     bool closing;
