@@ -261,7 +261,7 @@ static int read_columns(const struct line *line, size_t at[N_COLUMNS], struct er
                 at[column] = i;
             }
         }
-        if (at[column] == CELLS_MAX && column <= GUID) {
+        if (column <= GUID && at[column] == CELLS_MAX) {
             return error_set(e, ERROR_CONFIG,
                              "the first line must name the columns; \"%s\" is missing",
                              COLUMNS[column]);

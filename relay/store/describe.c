@@ -26,7 +26,7 @@ static json_t *text_of(const char *text)
     }
     char plain[AUDIT_DETAIL_BYTES];
     size_t n = 0;
-    for (; text[n] != '\0' && n < sizeof(plain) - 1; n++) {
+    for (; n < sizeof(plain) - 1 && text[n] != '\0'; n++) {
         bool is_ascii = (unsigned char)text[n] < 0x80;
         plain[n] = '?';
         if (is_ascii) {

@@ -252,11 +252,12 @@ static void open_all(FILE *file, uint16_t port, int poll)
     SSL_CTX *ctx = endpoint_context();
     char line[256];
     while (fgets(line, sizeof(line), file) != NULL) {
-        char *token = strchr(line, ' ');
-        if (token == NULL || n_agents == AGENTS_MAX) {
+        size_t serial_len = strcspn(line, " ");
+        if (line[serial_len] == '\0' || n_agents == AGENTS_MAX) {
             endpoint_die("lines must be SERIAL TOKEN, and not too many");
         }
-        *token++ = '\0';
+        line[serial_len] = '\0';
+        char *token = line + serial_len + 1;
         token[strcspn(token, "\n")] = '\0';
         open_agent(ctx, port, line, token, poll);
         (void)turn(poll, 0);

@@ -342,7 +342,8 @@ static void statuses_outside_200_to_599_are_refused(void **state)
 static int repack_field(const char *name, size_t name_len, const char *value, size_t value_len)
 {
     struct head_field field = {{name, name_len}, {value, value_len}};
-    return repack_response((struct head_response){.status = 200, .fields = &field, .n_fields = 1});
+    struct head_response h = {.status = 200, .fields = &field, .n_fields = 1};
+    return repack_response(h);
 }
 
 static void fields_that_could_end_a_line_are_refused(void **state)
