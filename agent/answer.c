@@ -58,9 +58,11 @@ static void ask_relay(const struct answer_about *about, struct console_call *cal
         relays_find_open(about->relays, json_string_value(json_object_get(question, "relay")));
     const json_t *body = json_object_get(question, "body");
     char *text = json_is_object(body) ? json_text_format(body, JSON_COMPACT) : NULL;
-    int rc = ERROR_STATE;
+    int rc = dialer == NULL ? ERROR_STATE : 0;
 
-    if (dialer != NULL) {
+    if (rc == 0 && json_is_object(body) && text == NULL) {
+        rc = ERROR_NOMEM;
+    } else if (rc == 0) {
         rc = dialer_control(dialer, number, span_of(text != NULL ? text : "{}"), on_reply, call);
     }
     free(text);

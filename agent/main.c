@@ -216,8 +216,14 @@ static int ask_agent(const struct options *o, json_t *question, json_t **answer)
 static int print_answer(const struct options *o, json_t *answer, void (*show)(const json_t *))
 {
     if (o->json) {
-        (void)json_dumpf(answer, stdout, JSON_INDENT(2)); /* the flush below tells */
-        (void)putchar('\n');
+        char *text = json_text_format(answer, JSON_INDENT(2));
+        if (text == NULL) {
+            json_decref(answer);
+            return complain("no memory");
+        }
+        (void)puts(text);                   /* the flush below tells */
+        secret_cleanse(text, strlen(text)); /* it may hold a new key */
+        free(text);
     } else {
         show(answer);
     }

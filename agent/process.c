@@ -7,6 +7,7 @@
 #include <link.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "proto/json/json_text.h"
 
 /* libwebsockets sizes its tables by the limit of files. 32 relays, 64 connections to the server and
  * as many again while draining are far below it. */
@@ -36,24 +39,38 @@ void process_prepare(void)
     }
 }
 
+static bool write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+    if (f == NULL) {
+        return false;
+    }
+    bool written = fputs(text, f) >= 0;
+    return fclose(f) == 0 && written;
+}
+
 int process_write_runtime(const struct config *c, struct error_text *e)
 {
     char path[CONF_LINE_BYTES];
-    json_t *runtime;
+    int rc = 0;
 
     if (c->runtime_file == NULL) {
         return 0;
     }
-    runtime = json_pack("{s:i, s:s, s:s}", "pid", (int)getpid(), "version", TNX_VERSION,
-                        "status_socket", c->status_socket);
+    json_t *runtime = json_pack("{s:i, s:s, s:s}", "pid", (int)getpid(), "version", TNX_VERSION,
+                                "status_socket", c->status_socket);
+    char *text = json_text_format(runtime, JSON_COMPACT);
+    json_decref(runtime);
+    if (text == NULL) {
+        return error_set(e, ERROR_NOMEM, "no memory");
+    }
     /* Whole or not at all for whoever waits for it. */
     int n = snprintf(path, sizeof(path), "%s.new", c->runtime_file);
-    int rc = n > 0 && (size_t)n < sizeof(path) && runtime != NULL &&
-                     json_dump_file(runtime, path, JSON_COMPACT) == 0 &&
-                     rename(path, c->runtime_file) == 0
-                 ? 0
-                 : error_set(e, ERROR_IO, "cannot write %s: %s", c->runtime_file, strerror(errno));
-    json_decref(runtime);
+    if (n < 0 || (size_t)n >= sizeof(path) || !write_text(path, text) ||
+        rename(path, c->runtime_file) != 0) {
+        rc = error_set(e, ERROR_IO, "cannot write %s: %s", c->runtime_file, strerror(errno));
+    }
+    free(text);
     return rc;
 }
 

@@ -9,7 +9,8 @@
 /* Before anything else is set up: ignores SIGPIPE, bounds files, threads and heaps. */
 void process_prepare(void);
 
-/* Writes runtime_file, if it is set, whole: {"pid", "version", "status_socket"}. 0, ERROR_IO. */
+/* Writes runtime_file, if it is set, whole: {"pid", "version", "status_socket"}. 0, ERROR_IO,
+ * ERROR_NOMEM. */
 int process_write_runtime(const struct config *c, struct error_text *e);
 void process_remove_runtime(const struct config *c);
 

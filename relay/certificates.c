@@ -62,8 +62,6 @@ void certificates_hand_over(struct relay *relay, struct tls_server *tls[REF_WORK
         relay->workers[i].next_tls = tls[i];
     }
     pthread_mutex_unlock(&relay->reload_lock);
-    struct link_message *m = link_message_new(LINK_RELOAD, 0);
-    if (m != NULL) {
-        worker_broadcast(relay, m);
-    }
+    /* Logged; what is new waits for the next reload. */
+    (void)worker_broadcast(relay, link_message_new(LINK_RELOAD, 0));
 }

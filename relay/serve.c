@@ -145,18 +145,6 @@ static void reload(struct serve *s)
 
 /* ---- signals ---- */
 
-/* False: out of memory, nobody was told. */
-static bool broadcast(struct serve *s, enum link_kind kind)
-{
-    struct link_message *m = link_message_new(kind, 0);
-    if (m == NULL) {
-        log_event(LOG_LEVEL_ERROR, "out of memory, trying again", log_uint("ms", STOP_RETRY_MS));
-        return false;
-    }
-    worker_broadcast(&s->relay, m);
-    return true;
-}
-
 static void on_limit(uv_timer_t *timer);
 static void on_retry(uv_timer_t *timer);
 
@@ -164,7 +152,9 @@ static void on_retry(uv_timer_t *timer);
 static void stop_workers(struct serve *s)
 {
     bool drains = s->n_stops == 1;
-    if (!broadcast(s, drains ? LINK_DRAIN : LINK_STOP)) {
+    struct link_message *m = link_message_new(drains ? LINK_DRAIN : LINK_STOP, 0);
+    if (worker_broadcast(&s->relay, m) != 0) {
+        log_event(LOG_LEVEL_ERROR, "trying again", log_uint("ms", STOP_RETRY_MS));
         uv_timer_start(&s->limit, on_retry, STOP_RETRY_MS, 0);
         return;
     }
@@ -272,8 +262,8 @@ static void on_server_changed(void *user, int64_t server)
     struct link_message *m = link_message_new(LINK_SERVER, 0);
     if (m != NULL) {
         m->server = server;
-        worker_broadcast(relay, m);
     }
+    (void)worker_broadcast(relay, m); /* logged; keys are judged without it */
 }
 
 static void raise_descriptor_limit(uint32_t connections)
@@ -315,9 +305,12 @@ static int open_workers(struct serve *s, struct error_text *e)
     return err;
 }
 
-static void open_loop(struct serve *s)
+static int open_loop(struct serve *s, struct error_text *e)
 {
-    uv_loop_init(&s->loop);
+    int err = uv_loop_init(&s->loop);
+    if (err < 0) {
+        return error_set(e, ERROR_INTERNAL, "cannot set up the loop: %s", uv_strerror(err));
+    }
     uv_timer_init(&s->loop, &s->look);
     uv_timer_init(&s->loop, &s->limit);
     uv_async_init(&s->loop, &s->worker_end, on_worker_end);
@@ -327,6 +320,7 @@ static void open_loop(struct serve *s)
     s->worker_end.data = s;
     s->relay.on_worker_end = &s->worker_end;
     uv_timer_start(&s->look, on_look, CERTIFICATE_LOOK_MS, CERTIFICATE_LOOK_MS);
+    return 0;
 }
 
 static void close_loop(struct serve *s)
@@ -439,8 +433,11 @@ static int run(struct serve *s)
     struct error_text e = {""};
     log_event(LOG_LEVEL_INFO, "starting", log_text("version", TNX_VERSION),
               log_text("config", s->config_path));
-    int err = open_relay(s, &e);
-    open_loop(s);
+    int err = open_loop(s, &e);
+    bool has_loop = err == 0;
+    if (err == 0) {
+        err = open_relay(s, &e);
+    }
     if (err == 0) {
         err = start(s, &e);
     }
@@ -456,7 +453,9 @@ static int run(struct serve *s)
         log_event(LOG_LEVEL_ERROR, "cannot start", log_text("reason", e.text));
     }
     close_relay(s);
-    close_loop(s);
+    if (has_loop) {
+        close_loop(s);
+    }
     if (err == 0) {
         return EXIT_CODE_OK;
     }

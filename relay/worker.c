@@ -41,20 +41,44 @@ uint64_t worker_now_ms(const struct worker *w)
     return uv_now(&w->loop);
 }
 
-void worker_broadcast(struct relay *relay, struct link_message *m)
+/* Copies in front of `*m`, as many as workers beyond the first. False: one did not fit. */
+static bool multiply(struct link_message **m, unsigned n_workers)
 {
-    for (unsigned i = 0; i < relay->n_workers; i++) {
-        struct link_message *copy = link_message_new(m->kind, m->len);
+    for (unsigned i = 1; i < n_workers; i++) {
+        struct link_message *copy = link_message_new((*m)->kind, (*m)->len);
         if (copy == NULL) {
-            log_event(LOG_LEVEL_ERROR, "out of memory, message to a worker lost",
-                      log_uint("worker", i));
-            continue;
+            return false;
         }
-        memcpy(copy, m, sizeof(*m) + m->len);
-        copy->next = NULL;
-        link_post(&relay->workers[i].link, copy);
+        memcpy(copy, *m, sizeof(**m) + (*m)->len);
+        copy->next = *m;
+        *m = copy;
     }
-    free(m);
+    return true;
+}
+
+static void free_messages(struct link_message *m)
+{
+    while (m != NULL) {
+        struct link_message *next = m->next;
+        free(m);
+        m = next;
+    }
+}
+
+int worker_broadcast(struct relay *relay, struct link_message *m)
+{
+    if (m == NULL || !multiply(&m, relay->n_workers)) {
+        log_event(LOG_LEVEL_ERROR, "out of memory, the workers are not told",
+                  log_uint("workers", relay->n_workers));
+        free_messages(m);
+        return ERROR_NOMEM;
+    }
+    for (unsigned i = 0; i < relay->n_workers; i++) {
+        struct link_message *next = m->next;
+        link_post(&relay->workers[i].link, m);
+        m = next;
+    }
+    return 0;
 }
 
 /* ---- the end ---- */
@@ -321,6 +345,7 @@ static void init_members(struct worker *w, struct relay *relay, unsigned index)
 static int init_loop(struct worker *w)
 {
     if (uv_loop_init(&w->loop) < 0) {
+        w->relay = NULL; /* nothing for worker_close */
         return ERROR_INTERNAL;
     }
     wheel_init(&w->wheel, uv_now(&w->loop));

@@ -59,18 +59,6 @@ struct arguments {
     const char *serial; /* NULL = none given */
 };
 
-static int print_kit_json(const struct kit *kit, const char *conf, struct error_text *e)
-{
-    json_t *object = kit_describe_files(kit, conf);
-    if (object == NULL) {
-        return error_set(e, ERROR_NOMEM, "no memory");
-    }
-    (void)json_dumpf(object, stdout, JSON_INDENT(2)); /* console_flush looks at stdout */
-    (void)putchar('\n');
-    json_decref(object);
-    return 0;
-}
-
 static void print_kit(const struct kit *kit, const char *conf, const char *folder)
 {
     if (folder != NULL) {
@@ -101,7 +89,7 @@ static int deliver_kit(const struct arguments *a, const struct kit *kit,
         rc = kit_write(kit, conf, paths, &e);
     }
     if (rc == 0 && a->json) {
-        rc = print_kit_json(kit, conf, &e);
+        rc = console_put_json(kit_describe_files(kit, conf), &e);
     } else if (rc == 0) {
         print_kit(kit, conf, a->out);
     }

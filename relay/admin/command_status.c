@@ -45,8 +45,8 @@ struct arguments {
 
 /* What the database has is put over what the relay told. */
 struct listing {
-    json_t *live;   /* array, borrowed */
-    json_t *merged; /* array, owned */
+    json_t *live; /* array, borrowed */
+    struct console_list merged;
     const char *serial;
     size_t n_offline;
 };
@@ -85,6 +85,22 @@ static json_t *find_live(json_t *live, const char *serial)
     return NULL;
 }
 
+/* `live` NULL: the relay knows nothing of it. NULL is "no memory". */
+static json_t *describe(const struct server *server, json_t *live)
+{
+    json_t *item = json_pack("{s:s, s:s, s:b}", "serial", server->serial, "name", server->name,
+                             "enabled", (int)server->enabled);
+    json_t *more = live != NULL ? json_incref(live)
+                                : json_pack("{s:b, s:b, s:s}", "online", 0, "tunnel_up", 0,
+                                            "tunnel_reason", "not seen since the start");
+    if (item == NULL || more == NULL || json_object_update_missing(item, more) != 0) {
+        json_decref(item);
+        item = NULL;
+    }
+    json_decref(more);
+    return item;
+}
+
 static void on_server(void *user, const struct server *server)
 {
     struct listing *l = user;
@@ -92,20 +108,10 @@ static void on_server(void *user, const struct server *server)
         return;
     }
     json_t *live = find_live(l->live, server->serial);
-    json_t *item = live != NULL ? json_copy(live) : json_object();
-    bool online = json_is_true(json_object_get(item, "online"));
-    (void)json_object_set_new(item, "serial", json_string(server->serial));
-    (void)json_object_set_new(item, "name", json_string(server->name));
-    (void)json_object_set_new(item, "enabled", json_boolean(server->enabled));
-    if (live == NULL) {
-        (void)json_object_set_new(item, "online", json_false());
-        (void)json_object_set_new(item, "tunnel_up", json_false());
-        (void)json_object_set_new(item, "tunnel_reason", json_string("not seen since the start"));
-    }
-    if (server->enabled && !online) {
+    if (server->enabled && !json_is_true(json_object_get(live, "online"))) {
         l->n_offline++;
     }
-    (void)json_array_append_new(l->merged, item); /* a lost row shows as a missing building */
+    console_list_add(&l->merged, describe(server, live));
 }
 
 static const char *text_of(const json_t *item, const char *name)
@@ -205,7 +211,7 @@ static void print_relay(const json_t *relay)
     (void)fputs("\n\n", stdout);
 }
 
-static int print_table(const json_t *list)
+static int print_table(const json_t *list, struct error_text *e)
 {
     static const char *const TITLES[] = {"SERIAL",  "STATE",        "RELAY-AGENT", "SINCE",
                                          "RTT",     "AGENT-SERVER", "SINCE",       "ANSWER",
@@ -220,15 +226,18 @@ static int print_table(const json_t *list)
     }
     int rc = table_print(&t, stdout);
     table_close(&t);
-    return rc;
+    return rc == 0 ? 0 : error_set(e, rc, "no memory");
 }
 
-static int print_json(json_t *relay, json_t *servers)
+static int print(const struct arguments *a, json_t *relay, json_t *servers, struct error_text *e)
 {
-    json_t *all = json_pack("{s:O?, s:O}", "relay", relay, "servers", servers);
-    int rc = all != NULL ? json_dumpf(all, stdout, JSON_INDENT(2)) : ERROR_NOMEM;
-    json_decref(all);
-    return rc;
+    if (a->json) {
+        return console_put_json(json_pack("{s:O?, s:O}", "relay", relay, "servers", servers), e);
+    }
+    if (a->serial == NULL) {
+        print_relay(relay);
+    }
+    return print_table(servers, e);
 }
 
 /* One look. `*all_online` says whether all that should be are. */
@@ -240,22 +249,19 @@ static int look(struct console *o, const struct arguments *a, bool *all_online,
     if (rc != 0) {
         return rc;
     }
-    struct listing l = {
-        .live = json_object_get(answer, "servers"), .merged = json_array(), .serial = a->serial};
+    struct listing l = {.live = json_object_get(answer, "servers"), .serial = a->serial};
+    console_list_init(&l.merged);
     rc = servers_list(o->db, clock_wall_s(), on_server, &l, e);
-    if (rc == 0 && a->serial != NULL && json_array_size(l.merged) == 0) {
+    if (rc == 0 && l.merged.items == NULL) {
+        rc = error_set(e, ERROR_NOMEM, "no memory");
+    } else if (rc == 0 && a->serial != NULL && json_array_size(l.merged.items) == 0) {
         rc = error_set(e, ERROR_NOT_FOUND, "there is no server %s", a->serial);
     }
     if (rc == 0) {
         *all_online = l.n_offline == 0;
-        if (!a->json && a->serial == NULL) {
-            print_relay(json_object_get(answer, "relay"));
-        }
-        rc = a->json ? print_json(json_object_get(answer, "relay"), l.merged)
-                     : print_table(l.merged);
-        (void)fputs(a->json ? "\n" : "", stdout); /* console_flush looks at stdout */
+        rc = print(a, json_object_get(answer, "relay"), l.merged.items, e);
     }
-    json_decref(l.merged);
+    json_decref(l.merged.items);
     json_decref(answer);
     return rc;
 }

@@ -80,22 +80,24 @@ int console_usage(const char *command, const struct error_text *e)
     return 2;
 }
 
-int console_print_json(json_t *value)
+int console_put_json(json_t *value, struct error_text *e)
 {
-    const struct error_text e = {"no memory"};
-
-    if (value == NULL) {
-        return console_exit(ERROR_NOMEM, &e);
-    }
     char *text = json_text_format(value, JSON_INDENT(2));
     json_decref(value);
     if (text == NULL) {
-        return console_exit(ERROR_NOMEM, &e);
+        return error_set(e, ERROR_NOMEM, "no memory");
     }
     (void)puts(text); /* console_flush looks at stdout */
     secret_cleanse(text, strlen(text));
     free(text);
-    return console_flush(NULL);
+    return 0;
+}
+
+int console_print_json(json_t *value)
+{
+    struct error_text e;
+    int rc = console_put_json(value, &e);
+    return rc != 0 ? console_exit(rc, &e) : console_flush(NULL);
 }
 
 void console_list_init(struct console_list *l)

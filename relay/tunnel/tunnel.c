@@ -86,8 +86,8 @@ void tunnel_unregister(struct tunnel *t, const char *reason)
     if (m != NULL) {
         m->server = t->server;
         m->tunnel = t->ref;
-        worker_broadcast(w->relay, m);
     }
+    (void)worker_broadcast(w->relay, m); /* logged; who asks the tunnel finds that it is gone */
 }
 
 static void send_close(struct tunnel *t, uint16_t code)

@@ -83,13 +83,13 @@ static void tell_old_tunnel(struct tunnel *t, tunnel_ref old)
 static void announce(struct tunnel *t)
 {
     struct link_message *m = link_message_new(LINK_TUNNEL_UP, 0);
-    if (m == NULL) {
-        tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "out of memory");
-        return;
+    if (m != NULL) {
+        m->server = t->server;
+        m->tunnel = t->ref;
     }
-    m->server = t->server;
-    m->tunnel = t->ref;
-    worker_broadcast(t->worker->relay, m);
+    if (worker_broadcast(t->worker->relay, m) != 0) {
+        tunnel_doom(t, WEBSOCKET_CLOSE_GOING_AWAY, "out of memory");
+    }
 }
 
 /* A tunnel that comes too late is told why, so that its agent waits as that demands. */

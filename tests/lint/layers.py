@@ -42,7 +42,7 @@ NEVER_IN = (
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strncpy|strncat|strtok|atoi|atol|alloca|"
                     r"gets|system|popen)\b")
 # jansson overlooks failures of its own here: in the programs proto/json stands before them.
-JSON = re.compile(r"\bjson_(loads|loadb|load_file|dumps)\b")
+JSON = re.compile(r"\bjson_(loads|loadb|load_file|dumps|dumpf|dumpfd|dump_file)\b")
 MARKER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]*)"|<([^>]*)>)')
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */"
