@@ -25,6 +25,7 @@ from faults import ENDS, LIBRARY, LIBUV_GAVE_UP, WANTED, Injector
 from harness import DEADLINE, HOST, SERIAL, Building, Connection, closed_port, merged, request
 
 LONG = WANTED > 100
+ALL = 1000  # where there are few calls
 # A building's calls are not the same each time; in a run of hours, what one of so many had is tried.
 TIMES_COUNTED = 3 if LONG else 1
 
@@ -198,6 +199,22 @@ def starts(relay, what):
         return True
     process.wait_end(expect=(1, 2))
     return False
+
+
+def test_every_worker_hears_that_it_is_to_end(tmp_path):
+    """Whatever fails then, an idle relay has ended long before the drain limit of 30 s."""
+    relay = relay_folder(tmp_path / "relay")
+    relay.configure({"relay": {"workers": 4}})
+    injector = Injector(tmp_path / "control")
+    relay.variables = injector.variables
+    relay.start()
+    for fault in injector.faults(relay.process.stop, ALL):
+        relay.start()
+        injector.arm(fault)
+        relay.process.stop()
+        injector.disarm()
+    assert injector.n_failed() > 0
+    injector.close()
 
 
 # ---- a building in use ----
