@@ -25,7 +25,7 @@ static const struct operation operations[] = {
 
 static void add_relay(void *user, const struct dialer_status *s)
 {
-    (void)json_array_append_new(user, report_relay(s)); /* a NULL makes the list shorter */
+    (void)json_array_append_new(user, report_relay(s)); /* the text tells */
 }
 
 json_t *answer_status(const struct answer_about *about)

@@ -466,6 +466,7 @@ int serve_with(const char *config_path, struct relay_config *c)
 {
     struct serve *s = calloc(1, sizeof(*s));
     if (s == NULL) {
+        (void)fputs("thinknx-relay: no memory\n", stderr);
         return EXIT_CODE_FAILURE;
     }
     s->config = *c;

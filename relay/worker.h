@@ -121,8 +121,8 @@ void worker_close(struct worker *w);
 /* Monotonic milliseconds of this turn of the loop. */
 uint64_t worker_now_ms(const struct worker *w);
 
-/* Posts `m` (takes it) to every worker, the caller's own included, or to none: 0, or ERROR_NOMEM, which
- * is logged. NULL is a message for which there was no memory. */
+/* Posts `m` (takes it) to every worker, the caller's own included, or to none: 0, or ERROR_NOMEM,
+ * which is logged. NULL is a message for which there was no memory. */
 int worker_broadcast(struct relay *relay, struct link_message *m);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON text to values and back. While one of them is made, the first allocation that fails is
- * noted. In a parse it is served all the same, from a reserve that is as large as jansson's buffer
- * for a text can become; jansson then gets no further byte of the input, and gives up without
- * damage. */
+/* JSON text to values and back. An allocation of jansson's that fails is noted until this thread
+ * makes a text, which then fails: it may be without what did not fit, for who puts a value together
+ * does not look at each member. In a parse it is served all the same, from a reserve that is as
+ * large as jansson's buffer for a text can become; jansson then gets no further byte of the input,
+ * and gives up without damage. */
 #include "proto/json/json_text.h"
 
 #include <errno.h>
@@ -16,11 +17,12 @@
 /* jansson doubles its buffer, from 16 bytes on, whenever the text in it does not fit. */
 #define RESERVE_MIN 64
 
-/* What is being parsed or formatted by this thread; all zero: nothing. */
+/* What is being parsed by this thread, and what it has been refused; all zero: nothing. */
 static _Thread_local struct {
-    char *reserve; /* given to the first allocation that fails */
+    char *reserve; /* given to the first allocation that fails in a parse */
     size_t reserve_len;
-    bool failed;
+    bool failed;        /* in this parse, or since the last text */
+    bool failed_before; /* the parse */
 } now;
 
 /* Bytes in memory, or those of a file. */
@@ -85,6 +87,7 @@ static void set_error(json_error_t *e, enum json_error_code code, const char *so
 
 static json_t *parse(struct input *in, size_t flags, json_error_t *e)
 {
+    now.failed_before = now.failed;
     now.failed = in->len > SIZE_MAX / 2 - RESERVE_MIN;
     if (!now.failed) {
         now.reserve_len = 2 * in->len + RESERVE_MIN;
@@ -100,7 +103,7 @@ static json_t *parse(struct input *in, size_t flags, json_error_t *e)
     free(now.reserve);
     now.reserve = NULL;
     now.reserve_len = 0;
-    now.failed = false;
+    now.failed |= now.failed_before;
     return value;
 }
 
@@ -134,14 +137,19 @@ json_t *json_text_load(const char *path, size_t flags, json_error_t *e)
     return value;
 }
 
+bool json_text_failed(void)
+{
+    bool failed = now.failed;
+    now.failed = false;
+    return failed;
+}
+
 char *json_text_format(const json_t *value, size_t flags)
 {
-    now.failed = false;
     char *text = value != NULL ? json_dumps(value, flags) : NULL;
-    if (now.failed) {
+    if (json_text_failed()) {
         free(text);
         text = NULL;
     }
-    now.failed = false;
     return text;
 }

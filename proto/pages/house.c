@@ -85,7 +85,7 @@ static int take_device(const json_t *given, json_t **device, struct error_text *
     }
     json_t *dimmable = json_object_get(given, "dimmable");
     if (json_is_boolean(dimmable)) {
-        (void)json_object_set(kept, "dimmable", dimmable); /* one member less when out of memory */
+        (void)json_object_set(kept, "dimmable", dimmable); /* the text tells */
     }
     for (size_t i = 0; i < sizeof(BOUNDS) / sizeof(BOUNDS[0]); i++) {
         json_t *value = json_object_get(given, BOUNDS[i]);

@@ -134,6 +134,9 @@ static void run_route(void *user, struct database *db)
     if (authorize(c, db) && c->route->run != NULL) {
         c->route->run(c, db);
     }
+    if (json_text_failed() && c->text == NULL) { /* the worker makes the text */
+        api_answer(c, 500, NULL);
+    }
 }
 
 /* On the store thread: only a message, and only while there is somebody to read it. */

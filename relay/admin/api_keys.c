@@ -21,7 +21,7 @@
 
 static void collect_key(void *user, const struct key *key)
 {
-    (void)json_array_append_new(user, describe_key(key)); /* one less when out of memory */
+    (void)json_array_append_new(user, describe_key(key)); /* the text tells */
 }
 
 static void answer_keys(struct api_call *c, struct database *db, const char *serial)
@@ -221,7 +221,7 @@ static void revoke_key(struct api_call *c, struct database *db)
 
 static void collect_row(void *user, const struct audit_row *row)
 {
-    (void)json_array_append_new(user, describe_audit(row)); /* one less when out of memory */
+    (void)json_array_append_new(user, describe_audit(row)); /* the text tells */
 }
 
 /* A number between 1 and AUDIT_ROWS_MAX. */

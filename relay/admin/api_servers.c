@@ -222,7 +222,6 @@ static void collect_row(void *user, const struct history_row *row)
     static const char *const LEGS[] = {"tunnel", "server", "relay"};
     size_t leg = (size_t)row->leg < sizeof(LEGS) / sizeof(LEGS[0]) ? (size_t)row->leg : 0;
 
-    /* One less when out of memory. */
     (void)json_array_append_new(user, json_pack("{s:I, s:s, s:b, s:s, s:I}", "at",
                                                 (json_int_t)(row->at_ms / 1000), "leg", LEGS[leg],
                                                 "up", row->up ? 1 : 0, "reason", row->reason,

@@ -85,6 +85,20 @@ static json_t *find_live(json_t *live, const char *serial)
     return NULL;
 }
 
+/* json_object_update_missing of jansson 2.14 does not look at its own failures. */
+static int add_missing(json_t *item, json_t *more)
+{
+    const char *name = NULL;
+    json_t *value = NULL;
+    json_object_foreach(more, name, value)
+    {
+        if (json_object_get(item, name) == NULL && json_object_set(item, name, value) != 0) {
+            return ERROR_NOMEM;
+        }
+    }
+    return 0;
+}
+
 /* `live` NULL: the relay knows nothing of it. NULL is "no memory". */
 static json_t *describe(const struct server *server, json_t *live)
 {
@@ -93,7 +107,7 @@ static json_t *describe(const struct server *server, json_t *live)
     json_t *more = live != NULL ? json_incref(live)
                                 : json_pack("{s:b, s:b, s:s}", "online", 0, "tunnel_up", 0,
                                             "tunnel_reason", "not seen since the start");
-    if (item == NULL || more == NULL || json_object_update_missing(item, more) != 0) {
+    if (item == NULL || more == NULL || add_missing(item, more) != 0) {
         json_decref(item);
         item = NULL;
     }

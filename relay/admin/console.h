@@ -32,8 +32,8 @@ int console_exit(int rc, const struct error_text *e);
 /* The same for a wrong use of the command: the sentence, and where to find help. Returns 2. */
 int console_usage(const char *command, const struct error_text *e);
 
-/* Prints the value (takes it; NULL is "no memory") whole or not at all: 0 or ERROR_NOMEM, and `*e` says
- * so. console_flush tells whether it has reached anybody. */
+/* Prints the value (takes it; NULL is "no memory") whole or not at all: 0 or ERROR_NOMEM, and `*e`
+ * says so. console_flush tells whether it has reached anybody. */
 int console_put_json(json_t *value, struct error_text *e);
 
 /* The same and flushes. Returns the exit code. */

@@ -320,7 +320,7 @@ json_t *board_describe_all(struct board *b)
     const struct entry *e = NULL;
     pthread_mutex_lock(&b->lock);
     while (all != NULL && (e = map_next(&b->entries, &cursor)) != NULL) {
-        (void)json_object_set_new(all, e->serial, describe(e)); /* one less when out of memory */
+        (void)json_object_set_new(all, e->serial, describe(e)); /* the text tells */
     }
     pthread_mutex_unlock(&b->lock);
     return all;

@@ -88,6 +88,47 @@ static void a_refused_allocation_makes_a_parse_fail_and_harms_nothing(void **sta
     }
     assert_true(n_refused > 50);
     json_decref(wanted);
+    assert_true(json_text_failed()); /* once, as the next text would have been */
+    assert_false(json_text_failed());
+}
+
+static json_t *put_together(void)
+{
+    json_t *list = json_array();
+    json_t *value = json_pack("{s:s, s:i}", "a name", "and its text", "number", 1);
+    for (int i = 0; i < 20; i++) {
+        (void)json_array_append_new(list, json_pack("{s:i}", "i", i));
+    }
+    json_t *read = json_text_parse("[true]", 6, 0, NULL);
+    (void)json_object_set_new(value, "list", list);
+    (void)json_object_set_new(value, "read", read);
+    (void)json_object_set_new(value, "last", json_string("text"));
+    return value;
+}
+
+static void what_was_left_out_of_a_value_fails_the_next_text_only(void **state)
+{
+    (void)state;
+    json_t *whole = put_together();
+    size_t n_refused = 0;
+    for (bool refused = true; refused; n_refused++) {
+        allocator_refuse_after(n_refused);
+        json_t *value = put_together();
+        refused = allocator_reset();
+        char *text = json_text_format(value, 0);
+        if (refused) {
+            assert_null(text);
+        } else {
+            assert_true(json_equal(value, whole));
+        }
+        free(text);
+        text = json_text_format(whole, 0);
+        assert_non_null(text);
+        free(text);
+        json_decref(value);
+    }
+    assert_true(n_refused > 50);
+    json_decref(whole);
 }
 
 static void a_refused_allocation_leaves_nothing_out_of_a_text(void **state)
@@ -154,6 +195,7 @@ int main(void)
         cmocka_unit_test(text_becomes_a_value_and_text_again),
         cmocka_unit_test(what_is_no_json_says_where),
         cmocka_unit_test(a_refused_allocation_makes_a_parse_fail_and_harms_nothing),
+        cmocka_unit_test(what_was_left_out_of_a_value_fails_the_next_text_only),
         cmocka_unit_test(a_refused_allocation_leaves_nothing_out_of_a_text),
         cmocka_unit_test(values_made_elsewhere_are_of_the_same_memory),
         cmocka_unit_test(a_file_is_read_to_its_end),
