@@ -49,6 +49,7 @@ static const struct conf_key keys[] = {
     {"timeouts", "answer", CONF_SECONDS, AT(answer_ms), 100, 600000, NULL, false, "10"},
     {"timeouts", "answer_fb", CONF_SECONDS, AT(answer_fb_ms), 100, 600000, NULL, false, "30"},
     {"timeouts", "drain", CONF_SECONDS, AT(drain_ms), 100, 600000, NULL, false, "25"},
+    {"timeouts", "keepalive", CONF_SECONDS, AT(keepalive_ms), 0, 3600000, NULL, false, "2"},
     {"agent", "log_level", CONF_CHOICE, AT(log_level), 0, 0, levels, false, "info"},
     {"agent", "log_format", CONF_CHOICE, AT(log_format), 0, 0, formats, false, "logfmt"},
     {"agent", "status_socket", CONF_PATH, AT(status_socket), 0, 0, NULL, false,
@@ -366,6 +367,7 @@ struct dialer_settings config_dialer(const struct config *c, size_t relay)
         .pins = c->pins,
         .n_pins = c->pin_texts.n_values,
         .drain_ms = c->drain_ms,
+        .keepalive_ms = c->keepalive_ms,
     };
 }
 

@@ -39,6 +39,7 @@ struct config {
     uint32_t answer_ms;
     uint32_t answer_fb_ms;
     uint32_t drain_ms;
+    uint32_t keepalive_ms;
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */
     char *status_socket;

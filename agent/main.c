@@ -104,6 +104,8 @@ static const char help_run[] =
     "  answer = 10                     of the server\n"
     "  answer_fb = 30                  of the server, for calls with fb\n"
     "  drain = 25                      for requests in flight when a tunnel or the agent ends\n"
+    "  keepalive = 2                   of a silent line to the relay, until the kernel asks whether\n"
+    "                                  it is there; 0 = never\n"
     "  [pages]                         for the installer on site; there is no login\n"
     "  listen = 127.0.0.1:8081         loopback only; without it there are no pages\n"
     "  devices = house.json            what stands in the building: {\"rooms\": [...]}\n"

@@ -6,52 +6,19 @@
  * dialer goes on to WAITING as its reason demands: not at all for SHUTDOWN, so that the new tunnel
  * is up while the old one drains.
  *
+ * Silence of the line: dialer_tunnels.c.
+ *
  * Failures: any step of an attempt, or the end of the open tunnel, leads to WAITING for as long as
  * retry.c says. Ends: dialer_drain and dialer_close, after which the last tunnel's end closes the
  * timer, whose close callback frees the dialer. */
-#include "agent/tunnel/dialer.h"
+#include "agent/tunnel/dialer_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/tunnel/lookup.h"
-#include "agent/tunnel/race.h"
-#include "agent/tunnel/retry.h"
-#include "proto/base/list.h"
 #include "proto/base/log.h"
 #include "proto/base/random.h"
-
-#define RELAY_BYTES (sizeof("wss://") + URL_AUTHORITY_BYTES)
-
-/* A tunnel of ours. The current one is on no list. */
-struct leg {
-    struct list node; /* in dialer.old */
-    struct dialer *dialer;
-    struct tunnel *tunnel;
-};
-
-struct dialer {
-    struct dialer_owner owner;
-    struct dialer_settings settings;
-    struct link_lane *lane;
-    char relay[RELAY_BYTES];
-    enum dialer_state state;
-    int64_t since_s;
-    uint64_t up_ms; /* OPEN: when it came to be so */
-    struct retry retry;
-    uv_timer_t timer;
-    uint64_t due_ms;
-    struct lookup lookup; /* of the relay, or the proxy */
-    struct race *race;    /* RESOLVING, RACING */
-    struct leg *current;  /* CONNECTING, OPEN */
-    struct list old;      /* legs that drain */
-    uint32_t n_old;
-    struct error_text last_error;
-    uint64_t n_failed; /* attempts since a tunnel was open */
-    uint64_t told_ms;  /* when the log had the last of them */
-    struct error_text told;
-};
 
 const char *dialer_state_name(enum dialer_state state)
 {
@@ -67,8 +34,7 @@ const char *dialer_state_name(enum dialer_state state)
     }
 }
 
-/* The attempts of one outage count as one: `since` is its beginning. */
-static void enter(struct dialer *d, enum dialer_state state)
+void dialer_enter(struct dialer *d, enum dialer_state state)
 {
     bool was_down = d->state < DIALER_OPEN;
     bool is_down = state < DIALER_OPEN;
@@ -89,19 +55,19 @@ static void on_timer_closed(uv_handle_t *handle)
     owner.on_closed(owner.user);
 }
 
-static void close_if_empty(struct dialer *d)
+void dialer_close_if_empty(struct dialer *d)
 {
     if (d->state == DIALER_DRAINING && d->current == NULL && list_empty(&d->old)) {
-        enter(d, DIALER_CLOSED);
+        dialer_enter(d, DIALER_CLOSED);
         uv_close((uv_handle_t *)&d->timer, on_timer_closed);
     }
 }
 
 static void on_due(uv_timer_t *timer);
 
-static void wait_for(struct dialer *d, uint32_t ms)
+void dialer_wait(struct dialer *d, uint32_t ms)
 {
-    enter(d, DIALER_WAITING);
+    dialer_enter(d, DIALER_WAITING);
     d->due_ms = uv_now(d->owner.loop) + ms;
     (void)uv_timer_start(&d->timer, on_due, ms, 0);
 }
@@ -129,13 +95,27 @@ static void tell_failure(struct dialer *d, enum retry_class class, const char *r
               log_uint("attempts", d->n_failed));
 }
 
-static void retry_later(struct dialer *d, enum retry_class class, uint64_t lived_ms,
-                        const char *reason)
+/* The silent tunnel is heard again. */
+static void return_to_silent(struct dialer *d)
 {
+    d->current = d->silent;
+    d->silent = NULL;
+    d->n_failed = 0;
+    d->last_error.text[0] = '\0';
+    dialer_enter(d, DIALER_OPEN);
+    log_event(LOG_LEVEL_INFO, "tunnel is heard again", log_text("relay", d->relay));
+}
+
+void dialer_retry(struct dialer *d, enum retry_class class, uint64_t lived_ms, const char *reason)
+{
+    if (d->silent != NULL && !tunnel_is_silent(d->silent->tunnel)) {
+        return_to_silent(d);
+        return;
+    }
     uint32_t ms = retry_wait_ms(&d->retry, class, lived_ms, 0, random_u64());
 
     (void)error_set(&d->last_error, ERROR_CLOSED, "%s", reason);
-    wait_for(d, ms);
+    dialer_wait(d, ms);
     if (lived_ms == 0) {
         tell_failure(d, class, reason, ms);
         return;
@@ -145,157 +125,13 @@ static void retry_later(struct dialer *d, enum retry_class class, uint64_t lived
               log_uint("retry_ms", ms));
 }
 
-static void free_leg(struct leg *leg)
+void dialer_stop_attempt(struct dialer *d)
 {
-    list_remove(&leg->node);
-    free(leg);
-}
-
-static void on_up(void *user, struct tunnel *t, const struct mux_peer *peer)
-{
-    const struct leg *leg = user;
-    struct dialer *d = leg->dialer;
-    (void)t;
-
-    enter(d, DIALER_OPEN);
-    d->up_ms = uv_now(d->owner.loop);
-    d->last_error.text[0] = '\0';
-    log_event(LOG_LEVEL_INFO, "tunnel up", log_text("relay", d->relay),
-              log_text("serial", d->settings.serial), log_uint("tunnel", peer->generation),
-              log_text("software", peer->software), log_uint("version", peer->version),
-              log_uint("attempts", d->n_failed + 1));
-    d->n_failed = 0;
-    d->owner.on_up(d->owner.user);
-}
-
-/* To the draining ones. */
-static void retire(struct dialer *d, struct leg *leg)
-{
-    struct list *oldest = d->n_old < DIALER_DRAINING_MAX ? NULL : list_pop(&d->old);
-    if (oldest != NULL) {
-        d->n_old--;
-        tunnel_abort(LIST_ITEM(oldest, struct leg, node)->tunnel);
-        free(LIST_ITEM(oldest, struct leg, node));
+    (void)uv_timer_stop(&d->timer);
+    if (d->race != NULL) {
+        race_cancel(d->race);
+        d->race = NULL;
     }
-    d->current = NULL;
-    list_push(&d->old, &leg->node);
-    d->n_old++;
-}
-
-static enum retry_class goaway_class(enum head_goaway reason)
-{
-    switch (reason) {
-    case HEAD_GOAWAY_SHUTDOWN:
-    case HEAD_GOAWAY_EXHAUSTED: return RETRY_MOVED;
-    case HEAD_GOAWAY_REPLACED: return RETRY_REPLACED;
-    case HEAD_GOAWAY_DISABLED:
-    case HEAD_GOAWAY_VERSION: return RETRY_REFUSED;
-    case HEAD_GOAWAY_PROTOCOL: return RETRY_DROPPED;
-    default: return RETRY_MOVED; /* PROTOCOL.md 4.10: unknown numbers count as SHUTDOWN */
-    }
-}
-
-static const char *goaway_sentence(enum head_goaway reason)
-{
-    switch (reason) {
-    case HEAD_GOAWAY_SHUTDOWN: return "relay is shutting down";
-    case HEAD_GOAWAY_EXHAUSTED: return "the tunnel's stream numbers are used up";
-    case HEAD_GOAWAY_REPLACED: return "another agent with this serial connected";
-    case HEAD_GOAWAY_DISABLED: return "relay has disabled or removed this server";
-    case HEAD_GOAWAY_VERSION: return "relay speaks no common version of the protocol";
-    case HEAD_GOAWAY_PROTOCOL: return "relay says that we broke the protocol";
-    default: return "relay said goodbye without a known reason";
-    }
-}
-
-static uint64_t lived_ms(const struct dialer *d)
-{
-    return d->state == DIALER_OPEN ? uv_now(d->owner.loop) - d->up_ms : 0;
-}
-
-static void on_goaway(void *user, struct tunnel *t, enum head_goaway reason,
-                      uint32_t retry_after_ms)
-{
-    struct leg *leg = user;
-    struct dialer *d = leg->dialer;
-    enum retry_class class = goaway_class(reason);
-    (void)t;
-
-    if (leg != d->current || d->state == DIALER_DRAINING) {
-        return;
-    }
-    uint32_t ms = retry_wait_ms(&d->retry, class, lived_ms(d), retry_after_ms, random_u64());
-    retire(d, leg);
-    (void)error_set(&d->last_error, ERROR_CLOSED, "%s", goaway_sentence(reason));
-    wait_for(d, ms);
-    log_event(class == RETRY_MOVED ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "tunnel draining",
-              log_text("relay", d->relay), log_text("class", retry_class_name(class)),
-              log_text("reason", goaway_sentence(reason)), log_uint("retry_ms", ms));
-}
-
-static void on_down(void *user, struct tunnel *t, const struct tunnel_end *end)
-{
-    struct leg *leg = user;
-    struct dialer *d = leg->dialer;
-    bool was_current = leg == d->current;
-    (void)t;
-
-    free_leg(leg);
-    if (was_current) {
-        d->current = NULL;
-    } else {
-        d->n_old--;
-        log_event(LOG_LEVEL_INFO, "tunnel drained", log_text("relay", d->relay),
-                  log_text("reason", end->reason));
-    }
-    if (d->state == DIALER_DRAINING) {
-        close_if_empty(d);
-    } else if (was_current) {
-        retry_later(d, end->class, end->lived_ms, end->reason);
-    }
-}
-
-static void open_tunnel(struct dialer *d, const struct sockaddr *address)
-{
-    static const struct tunnel_callbacks callbacks = {
-        .on_up = on_up,
-        .on_goaway = on_goaway,
-        .on_down = on_down,
-    };
-    const struct link_target target = {
-        .relay = d->settings.relay,
-        .address = address,
-        .proxied = d->settings.proxy != NULL,
-        .proxy_user = d->settings.proxy_user,
-        .proxy_password = d->settings.proxy_password,
-        .serial = d->settings.serial,
-        .token = d->settings.token,
-    };
-    const struct tunnel_settings settings = {
-        .loop = d->owner.loop,
-        .links = d->owner.links,
-        .lane = d->lane,
-        .target = &target,
-        .drain_ms = d->settings.drain_ms,
-        .streams = d->owner.streams,
-        .streams_user = d->owner.streams_user,
-    };
-    struct error_text e = {""};
-    struct leg *leg = calloc(1, sizeof(*leg));
-
-    if (leg == NULL) {
-        retry_later(d, RETRY_FAILED, 0, "no memory");
-        return;
-    }
-    list_init(&leg->node);
-    leg->dialer = d;
-    if (tunnel_open(&settings, &callbacks, leg, &leg->tunnel, &e) != 0) {
-        free(leg);
-        retry_later(d, RETRY_UNREACHABLE, 0, e.text);
-        return;
-    }
-    d->current = leg;
-    enter(d, DIALER_CONNECTING);
 }
 
 static void on_raced(void *user, const struct sockaddr *winner, const char *reason)
@@ -304,9 +140,9 @@ static void on_raced(void *user, const struct sockaddr *winner, const char *reas
 
     d->race = NULL;
     if (winner != NULL) {
-        open_tunnel(d, winner);
+        dialer_open_tunnel(d, winner);
     } else {
-        retry_later(d, RETRY_UNREACHABLE, 0, reason);
+        dialer_retry(d, RETRY_UNREACHABLE, 0, reason);
     }
 }
 
@@ -315,9 +151,9 @@ static void on_due(uv_timer_t *timer)
     struct dialer *d = timer->data;
     const struct url *to = d->settings.proxy != NULL ? d->settings.proxy : d->settings.relay;
 
-    enter(d, DIALER_RESOLVING);
+    dialer_enter(d, DIALER_RESOLVING);
     if (race_start(d->owner.loop, &d->lookup, to, on_raced, d, &d->race) != 0) {
-        retry_later(d, RETRY_FAILED, 0, "no memory");
+        dialer_retry(d, RETRY_FAILED, 0, "no memory");
     }
 }
 
@@ -355,7 +191,7 @@ int dialer_new(const struct dialer_owner *owner, const struct dialer_settings *s
     list_init(&d->old);
     (void)uv_timer_init(owner->loop, &d->timer); /* cannot fail */
     d->timer.data = d;
-    wait_for(d, 0);
+    dialer_wait(d, 0);
     *dialer = d;
     return 0;
 }
@@ -372,18 +208,9 @@ int dialer_change(struct dialer *d, const struct dialer_settings *settings, stru
     d->n_failed = 0;
     if (d->state == DIALER_WAITING) {
         retry_init(&d->retry);
-        wait_for(d, 0);
+        dialer_wait(d, 0);
     }
     return 0;
-}
-
-static void stop_attempt(struct dialer *d)
-{
-    (void)uv_timer_stop(&d->timer);
-    if (d->race != NULL) {
-        race_cancel(d->race);
-        d->race = NULL;
-    }
 }
 
 void dialer_drain(struct dialer *d)
@@ -392,16 +219,17 @@ void dialer_drain(struct dialer *d)
         return;
     }
     bool open = d->state == DIALER_OPEN;
-    stop_attempt(d);
-    enter(d, DIALER_DRAINING);
+    dialer_stop_attempt(d);
+    dialer_enter(d, DIALER_DRAINING);
     if (open) {
         tunnel_drain(d->current->tunnel);
     } else if (d->current != NULL) {
         tunnel_abort(d->current->tunnel);
-        free_leg(d->current);
+        dialer_free_leg(d->current);
         d->current = NULL;
     }
-    close_if_empty(d);
+    dialer_drain_silent(d);
+    dialer_close_if_empty(d);
 }
 
 static void abort_old(struct dialer *d)
@@ -423,14 +251,16 @@ void dialer_close(struct dialer *d)
     if (d->state == DIALER_CLOSED) {
         return;
     }
-    stop_attempt(d);
-    enter(d, DIALER_DRAINING);
+    dialer_stop_attempt(d);
+    dialer_enter(d, DIALER_DRAINING);
     if (d->current != NULL) {
-        list_push(&d->old, &d->current->node);
-        d->current = NULL;
+        dialer_retire(d, d->current);
+    }
+    if (d->silent != NULL) {
+        dialer_retire(d, d->silent);
     }
     abort_old(d);
-    close_if_empty(d);
+    dialer_close_if_empty(d);
 }
 
 int dialer_control(struct dialer *d, uint16_t op, struct span body, tunnel_reply on_reply,

@@ -49,6 +49,7 @@ struct dialer_settings {
     const uint8_t (*pins)[TRUST_PIN_BYTES];
     size_t n_pins;
     uint32_t drain_ms;
+    uint32_t keepalive_ms; /* as link.h; for tunnels to come */
 };
 
 struct dialer_owner {

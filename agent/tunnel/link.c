@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/io/tcp_rtt.h"
+#include "proto/io/tcp_line.h"
 
 /* Unsent bytes in the kernel. More would only make urgent frames wait behind bulk. */
 #define NOTSENT_BYTES 65536
@@ -144,15 +144,24 @@ static int check_subprotocol(struct link *l)
     return 0;
 }
 
-static int on_established(struct link *l)
+/* All of it only helps; a socket that refuses works as well. */
+static void set_socket_options(const struct link *l)
 {
     const int one = 1;
     const int notsent = NOTSENT_BYTES;
     int fd = lws_get_socket_fd(l->wsi);
 
-    /* Both only make it faster; a socket that refuses them works as well. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent, sizeof(notsent));
+    tcp_line_repeat(fd);
+    if (l->keepalive_ms > 0) {
+        tcp_line_ask(fd, (l->keepalive_ms + 999) / 1000);
+    }
+}
+
+static int on_established(struct link *l)
+{
+    set_socket_options(l);
     link_stop_connecting(l);
     if (l->state != LINK_CONNECTING) {
         return -1;
@@ -295,7 +304,17 @@ void link_finish(struct link *l, uint16_t close_code)
 
 uint32_t link_rtt_us(const struct link *l)
 {
-    return l->state == LINK_OPEN ? tcp_rtt_us(lws_get_socket_fd(l->wsi)) : 0;
+    return l->state == LINK_OPEN ? tcp_line_rtt_us(lws_get_socket_fd(l->wsi)) : 0;
+}
+
+uint32_t link_silent_in_ms(const struct link *l)
+{
+    if (l->state != LINK_OPEN || l->keepalive_ms == 0) {
+        return UINT32_MAX;
+    }
+    uint32_t limit_ms = l->keepalive_ms + LINK_SILENT_MS;
+    uint32_t silence_ms = tcp_line_silence_ms(lws_get_socket_fd(l->wsi));
+    return silence_ms < limit_ms ? limit_ms - silence_ms : 0;
 }
 
 void link_abort(struct link *l)

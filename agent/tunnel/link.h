@@ -24,6 +24,8 @@
 
 /* From the start of the connection to the end of the upgrade. */
 #define LINK_OPEN_MS 10000
+/* After keepalive_ms, for the answers to the kernel's questions: there are three by then. */
+#define LINK_SILENT_MS 2500
 /* For the close frame's answer. */
 #define LINK_FINISH_MS 2000
 /* Longest serial. */
@@ -100,6 +102,7 @@ struct link_target {
     const char *proxy_password;
     const char *serial;
     const char *token;
+    uint32_t keepalive_ms; /* the kernel asks a relay that was not heard for so long; 0 = never */
 };
 
 /* Starts to connect. Everything in `target` is copied, its secrets are cleansed when they were
@@ -116,6 +119,12 @@ bool link_can_send(const struct link *l);
 
 /* Round trip to the relay (or the proxy) as the kernel has measured it; 0 if it is not known. */
 uint32_t link_rtt_us(const struct link *l);
+
+/* The line counts as silent when nothing, not even an acknowledgement, has come for keepalive_ms,
+ * LINK_SILENT_MS and two round trips: how long that is from now if nothing comes, 0 = it is. A link
+ * through a proxy, whose line ends at the proxy, is never silent, nor is one without keepalive:
+ * UINT32_MAX. */
+uint32_t link_silent_in_ms(const struct link *l);
 
 /* Where the next message of any link is put together. */
 uint8_t *link_buffer(struct link_set *s, size_t *cap);

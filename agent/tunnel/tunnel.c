@@ -37,6 +37,9 @@ static void arm(struct tunnel *t)
     if (t->mux != NULL && t->state != TUNNEL_CLOSING) {
         wanted_ms = earlier(wanted_ms, mux_next_ms(t->mux));
     }
+    if (t->state == TUNNEL_OPEN && t->watch_ms > now) {
+        wanted_ms = earlier(wanted_ms, t->watch_ms);
+    }
     if (t->state == TUNNEL_DRAINING && t->answer_ms > now) {
         wanted_ms = earlier(wanted_ms, t->answer_ms);
     }
@@ -239,6 +242,27 @@ static int on_bytes(void *user, const uint8_t *bytes, size_t len, bool end_of_me
     return 0;
 }
 
+bool tunnel_is_silent(const struct tunnel *t)
+{
+    return t->silent && link_silent_in_ms(t->link) == 0;
+}
+
+/* The owner may end the tunnel. */
+static void watch_line(struct tunnel *t)
+{
+    bool was_silent = t->silent;
+
+    if (t->state != TUNNEL_OPEN) {
+        return;
+    }
+    uint32_t silent_in_ms = link_silent_in_ms(t->link);
+    t->silent = silent_in_ms == 0;
+    t->watch_ms = now_ms(t) + (t->silent ? TUNNEL_HEARTBEAT_MS : silent_in_ms);
+    if (t->silent && !was_silent) {
+        t->callbacks.on_silent(t->user, t);
+    }
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct tunnel *t = timer->data;
@@ -259,6 +283,8 @@ static void on_timer(uv_timer_t *timer)
         }
         if (mux_tick(t->mux, now_ms(t)) != 0) {
             fail(t);
+        } else {
+            watch_line(t);
         }
     }
     if (t->state != TUNNEL_GONE) {

@@ -28,6 +28,8 @@ struct tunnel {
     uint64_t up_ms;       /* 0 = never was */
     uint32_t drain_ms;
     bool proxied;
+    bool silent;       /* told */
+    uint64_t watch_ms; /* when the line would be silent, or is to be looked at again */
     bool up_pending;
     bool goaway_pending;
     bool goaway_seen; /* the relay's */

@@ -19,7 +19,7 @@
 
 #include "proto/base/error.h"
 #include "proto/io/conn_internal.h"
-#include "proto/io/tcp_rtt.h"
+#include "proto/io/tcp_line.h"
 
 /* ---- ends ---- */
 
@@ -346,7 +346,15 @@ void conn_finish(struct conn *c)
 uint32_t conn_rtt_us(const struct conn *c)
 {
     uv_os_fd_t fd = -1;
-    return uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 ? tcp_rtt_us(fd) : 0;
+    return uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 ? tcp_line_rtt_us(fd) : 0;
+}
+
+void conn_repeat(struct conn *c)
+{
+    uv_os_fd_t fd = -1;
+    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0) {
+        tcp_line_repeat(fd);
+    }
 }
 
 void conn_close(struct conn *c)

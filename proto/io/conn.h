@@ -112,6 +112,10 @@ size_t conn_pending(const struct conn *c);
  * it is not known. */
 uint32_t conn_rtt_us(const struct conn *c);
 
+/* For a connection that is to outlive a line's outage: what is on its way is sent again at least
+ * every TCP_LINE_REPEAT_MS (tcp_line.h). */
+void conn_repeat(struct conn *c);
+
 /* Stop and go on reading. A paused connection still notices nothing: pair with a deadline. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);

@@ -320,6 +320,7 @@ int tunnel_open(struct worker *w, struct conn *conn, const struct directory_serv
     }
     list_push(&w->tunnels, &t->node);
     conn_take_over(conn, &conn_callbacks, t);
+    conn_repeat(conn);
     wheel_set(&w->wheel, &t->tick, t->opened_ms + TICK_MS);
     metrics_add(&w->metrics.tunnels_open, 1);
     tunnel_mark_dirty(t);

@@ -66,6 +66,7 @@ class Network:
         self.random = random.Random(1)
         self.counts = {"passed": 0, "lost": 0, "delayed": 0, "doubled": 0, "too large": 0, "reset": 0}
         self.heal()
+        self._flows = set()  # ports of all TCP connections that were seen
         self._waiting = []  # (due, order, fd, packet)
         self._order = 0
         self._ending = False
@@ -88,6 +89,23 @@ class Network:
         self.largest = PACKET  # bytes; larger ones vanish without a word
         self.dead = (False, False)  # towards far, towards near
         self.reset = False  # the next packets are answered with a RST instead
+        self.forgotten = frozenset()  # connections whose packets vanish: see forget()
+        self.known = None  # the only connections whose packets do not vanish; None = all pass
+
+    def forget(self):
+        """As a router that has restarted: what belongs to connections of before vanishes."""
+        self.forgotten = frozenset(self._flows)
+
+    def take_no_new(self):
+        """Packets of connections to come vanish."""
+        self.known = frozenset(self._flows)
+
+    def _vanishes(self, packet):
+        flow = ports_of(packet)
+        if flow is None:
+            return False
+        self._flows.add(flow)
+        return flow in self.forgotten or (self.known is not None and flow not in self.known)
 
     def close(self):
         self._ending = True
@@ -125,6 +143,9 @@ class Network:
             self.counts["reset"] += 1
             self._give(fd, answer)
             return
+        if self._vanishes(packet):
+            self.counts["lost"] += 1
+            return
         if len(packet) > self.largest:
             self.counts["too large"] += 1
             return
@@ -152,6 +173,14 @@ def checksum(data):
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
+
+
+def ports_of(packet):
+    """The two ports of an IPv4 TCP packet, in order, or None."""
+    if packet[0] >> 4 != 4 or packet[9] != 6:
+        return None
+    at = (packet[0] & 15) * 4
+    return tuple(sorted(struct.unpack(">HH", packet[at : at + 4])))
 
 
 def reset_for(packet):

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """However long the line or the relay was away: the building is online again within 3 s of its return.
 
-    TNX_OUTAGES="40 41 42 43" pytest -s tests/blackbox/test_tunnel_outage.py
+    TNX_OUTAGES="40 41 42 43" TNX_SHORT_OUTAGES="2 5 8" pytest -s tests/blackbox/test_tunnel_outage.py
 
 takes as many outages, of so many seconds each, as are given, and prints how long each return took."""
 
+import json
 import os
 import threading
 import time
@@ -14,19 +15,27 @@ import pytest
 import bad_network
 import own_network
 from cutter import Cutter
-from harness import HOST, Building
+from harness import DEADLINE, HOST, Building, run
 from network import NEAR, Network
 from own_network import Dns, in_own_network, unshare_mounts, use_names
 
 # Long enough that waits which double from attempt to attempt would be far beyond BACK.
 OUTAGES = [float(s) for s in os.environ.get("TNX_OUTAGES", "40").split()]
+# Too short for a tunnel to be given up.
+SHORT_OUTAGES = [float(s) for s in os.environ.get("TNX_SHORT_OUTAGES", "3 7 11").split()]
+# Between the calls that go on meanwhile, seconds.
+CALL_EVERY = 0.25
 BACK = 3
+# Nothing is heard for 4.5 s at the most, then up to a second of jitter.
+FORGOTTEN = 8
+# Until attempts to connect are given up.
+RACE = 20
 NAME = "relay.test"
 STATUS = "system/serverStatus"
 # The first failure of an outage, one for another reason a minute later, and one in ten minutes.
 LINES_MAX = 3
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 2 * sum(OUTAGES))]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 2 * sum(OUTAGES) + 2 * sum(SHORT_OUTAGES))]
 
 
 def one_outage(building, seconds, begin, end):
@@ -50,6 +59,134 @@ def one_outage(building, seconds, begin, end):
     assert took < BACK
     assert 1 <= len(lines) <= LINES_MAX, "\n".join(lines)
     return took
+
+
+def agent_state(building):
+    """Of its tunnel, as the agent has it."""
+    done = run("thinknx-agent", "status", "--json", "--config", building.agent.conf)
+    (relay,) = json.loads(done.stdout)["relays"]
+    return relay["state"]
+
+
+class Callers:
+    """Calls that go on, each on a connection of its own, whether those before are answered or not."""
+
+    def __init__(self, building):
+        self._building = building
+        self._ending = threading.Event()
+        self._answered = threading.Condition()
+        self._answers = []  # (begun, ended), of those that the building gave
+        self._calls = []
+        self._thread = threading.Thread(target=self._go_on)
+        self._thread.start()
+
+    def _go_on(self):
+        while not self._ending.wait(CALL_EVERY):
+            self._calls.append(threading.Thread(target=self._call))
+            self._calls[-1].start()
+
+    def _call(self):
+        begun = time.monotonic()
+        if self._building.get(self._building.path(STATUS)).status == 200:
+            with self._answered:
+                self._answers.append((begun, time.monotonic()))
+                self._answered.notify_all()
+
+    def first_since(self, moment):
+        """When the first call that began then or later was answered."""
+
+        def ends():
+            return [ended for begun, ended in self._answers if begun >= moment]
+
+        with self._answered:
+            assert self._answered.wait_for(ends, DEADLINE)
+            return min(ends())
+
+    def end(self):
+        self._ending.set()
+        self._thread.join()
+        for call in self._calls:
+            call.join()
+
+
+def one_short_outage(building, network, seconds):
+    callers = Callers(building)
+    try:
+        callers.first_since(0)
+        network.dead = (True, True)
+        threading.Event().wait(seconds)
+        network.heal()
+        healed = time.monotonic()
+        took = callers.first_since(healed) - healed
+    finally:
+        network.heal()
+        callers.end()
+    print(f"away {seconds:g} s amid calls: back after {took:.2f} s")
+    return took
+
+
+@pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")
+@in_own_network
+def test_back_within_3_s_after_an_outage_too_short_to_end_the_tunnel(tmp_path):
+    """Requests were on their way: TCP, which repeats them later and later, is not waited for."""
+    network = Network()
+    building = bad_network.build(tmp_path / "building", network, relay={}, agent={})
+    try:
+        building.start_agent()
+        took = [one_short_outage(building, network, seconds) for seconds in SHORT_OUTAGES]
+        building.stop()
+    finally:
+        building.kill()
+        network.close()
+    assert max(took) < BACK
+
+
+@pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")
+@in_own_network
+def test_back_within_seconds_after_a_router_forgot_the_connection(tmp_path):
+    """Nothing tells either end: its packets vanish, those of a new connection would pass. No call is
+    needed for the agent to see it."""
+    network = Network()
+    building = bad_network.build(tmp_path / "building", network, relay={}, agent={})
+    try:
+        building.start_agent()
+        building.relay.process.wait_log("tunnel up")
+        at_relay, at_agent = building.relay.process.log.count(), building.agent.process.log.count()
+        network.forget()
+        begun = time.monotonic()
+        building.relay.process.wait_log("tunnel up.* replaced=true", at_relay, FORGOTTEN)
+        assert building.get(building.path(STATUS)).status == 200
+        print(f"forgotten: back after {time.monotonic() - begun:.2f} s")
+        building.agent.process.wait_log("tunnel is silent", at_agent)
+        building.stop()
+    finally:
+        building.kill()
+        network.close()
+
+
+@pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")
+@in_own_network
+def test_a_silent_tunnel_that_is_heard_again_goes_on_where_no_new_one_can_be_had(tmp_path):
+    network = Network()
+    building = bad_network.build(tmp_path / "building", network, relay={}, agent={})
+    try:
+        building.start_agent()
+        agent = building.agent.process
+        agent.wait_log("tunnel up")
+        assert building.get(building.path(STATUS)).status == 200
+        network.take_no_new()
+        network.forget()
+        agent.wait_log("tunnel is silent")
+        assert agent_state(building) != "open"
+        network.forgotten = frozenset()
+        agent.wait_log("tunnel is heard again", deadline=RACE)
+        assert agent_state(building) == "open"
+        assert building.get(building.path(STATUS)).status == 200
+        assert "replaced=true" not in building.relay.process.log.text()
+        building.stop()
+    finally:
+        building.kill()
+        network.close()
 
 
 @pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")
