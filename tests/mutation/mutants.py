@@ -244,4 +244,12 @@ MUTANTS = (
         "if (rc == 0 && n_known > LOOKUP_ADDRESSES_MAX) {",
         ("unit/agent/race",),
     ),
+    Mutant(
+        "silence-is-nothing",
+        "3 s: a line that is silent gets a new tunnel",
+        "agent/tunnel/tunnel.c",
+        "    t->silent = silent_in_ms == 0;",
+        "    t->silent = false;",
+        ("test_tunnel_outage.py::router_forgot",),
+    ),
 )

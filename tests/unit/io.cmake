@@ -8,6 +8,7 @@ target_link_libraries(test_io_ends PUBLIC test_io_pair_files)
 
 tnx_unit(io/wheel proto_io)
 tnx_unit(io/signals proto_io)
+tnx_unit(io/tcp_line proto_io)
 tnx_unit(io/tls test_io_pair_files)
 tnx_unit(io/tls_files test_io_pair_files)
 tnx_unit(io/conn test_io_ends)
