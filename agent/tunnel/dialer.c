@@ -95,24 +95,27 @@ static void tell_failure(struct dialer *d, enum retry_class class, const char *r
               log_uint("attempts", d->n_failed));
 }
 
-/* The silent tunnel is heard again. */
-static void return_to_silent(struct dialer *d)
+/* The silent tunnel is heard again. `reason`: why there is no new one. */
+static void return_to_silent(struct dialer *d, const char *reason)
 {
     d->current = d->silent;
     d->silent = NULL;
     d->n_failed = 0;
+    d->up_ms = uv_now(d->owner.loop);
     d->last_error.text[0] = '\0';
     dialer_enter(d, DIALER_OPEN);
-    log_event(LOG_LEVEL_INFO, "tunnel is heard again", log_text("relay", d->relay));
+    log_event(LOG_LEVEL_INFO, "tunnel is heard again", log_text("relay", d->relay),
+              log_text("attempt", reason));
 }
 
 void dialer_retry(struct dialer *d, enum retry_class class, uint64_t lived_ms, const char *reason)
 {
-    if (d->silent != NULL && !tunnel_is_silent(d->silent->tunnel)) {
-        return_to_silent(d);
+    uint32_t ms = retry_wait_ms(&d->retry, class, lived_ms, 0, random_u64());
+
+    if (d->silent != NULL && tunnel_is_heard(d->silent->tunnel)) {
+        return_to_silent(d, reason);
         return;
     }
-    uint32_t ms = retry_wait_ms(&d->retry, class, lived_ms, 0, random_u64());
 
     (void)error_set(&d->last_error, ERROR_CLOSED, "%s", reason);
     dialer_wait(d, ms);

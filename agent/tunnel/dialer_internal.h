@@ -16,6 +16,7 @@ struct leg {
     struct list node; /* in dialer.old */
     struct dialer *dialer;
     struct tunnel *tunnel;
+    bool rivalled; /* was silent, and another one of ours may have reached the relay */
 };
 
 struct dialer {
@@ -25,7 +26,7 @@ struct dialer {
     char relay[DIALER_RELAY_BYTES];
     enum dialer_state state;
     int64_t since_s;
-    uint64_t up_ms; /* OPEN: when it came to be so */
+    uint64_t up_ms; /* of the open or the silent tunnel: since then it is heard */
     struct retry retry;
     uv_timer_t timer;
     uint64_t due_ms;
@@ -47,8 +48,8 @@ void dialer_enter(struct dialer *d, enum dialer_state state);
 /* WAITING, and the next attempt after `ms`. */
 void dialer_wait(struct dialer *d, uint32_t ms);
 
-/* An attempt has failed (`lived_ms` 0) or the open tunnel is lost: waits as retry.h says, unless a
- * silent tunnel is heard again. `reason` is one sentence. */
+/* An attempt has failed (`lived_ms` 0) or the open tunnel is lost: waits as retry.h says, unless
+ * the silent tunnel is heard again and so is the current one. `reason` is one sentence. */
 void dialer_retry(struct dialer *d, enum retry_class class, uint64_t lived_ms, const char *reason);
 
 /* Neither the timer nor a race goes on; a tunnel that connects does. */
@@ -63,8 +64,9 @@ void dialer_open_tunnel(struct dialer *d, const struct sockaddr *address);
 /* The current or the silent tunnel goes to the draining ones. */
 void dialer_retire(struct dialer *d, struct leg *leg);
 
-/* Ends the silent tunnel, if there is one, once its requests are answered. It may be beyond hearing
- * the relay's goaway. */
+/* Ends the silent tunnel, if there is one, once its requests are answered, and tells the relay so:
+ * it may be beyond hearing the relay's goaway, and the relay is to know that it is worth waiting
+ * for. */
 void dialer_drain_silent(struct dialer *d);
 
 /* Off its list; its tunnel is gone. */

@@ -129,11 +129,15 @@ static void on_goaway(void *user, struct tunnel *t, enum head_goaway reason,
     enum retry_class class = goaway_class(reason);
     (void)t;
 
+    if (class == RETRY_REPLACED && leg->rivalled) {
+        class = RETRY_DROPPED; /* by an attempt of ours, which did not live to see it */
+    }
+
     if (d->state == DIALER_DRAINING || (leg != d->current && leg != d->silent)) {
         return;
     }
     if (!decides(d, leg)) {
-        dialer_retire(d, leg);
+        dialer_drain_silent(d);
         return;
     }
     dialer_stop_attempt(d);
@@ -215,5 +219,8 @@ void dialer_open_tunnel(struct dialer *d, const struct sockaddr *address)
         return;
     }
     d->current = leg;
+    if (d->silent != NULL) {
+        d->silent->rivalled = true;
+    }
     dialer_enter(d, DIALER_CONNECTING);
 }

@@ -154,8 +154,8 @@ static void set_socket_options(const struct link *l)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent, sizeof(notsent));
     tcp_line_repeat(fd);
-    if (l->keepalive_ms > 0) {
-        tcp_line_ask(fd, (l->keepalive_ms + 999) / 1000);
+    if (l->keepalive_s > 0) {
+        tcp_line_ask(fd, l->keepalive_s);
     }
 }
 
@@ -309,10 +309,10 @@ uint32_t link_rtt_us(const struct link *l)
 
 uint32_t link_silent_in_ms(const struct link *l)
 {
-    if (l->state != LINK_OPEN || l->keepalive_ms == 0) {
+    if (l->state != LINK_OPEN || l->keepalive_s == 0) {
         return UINT32_MAX;
     }
-    uint32_t limit_ms = l->keepalive_ms + LINK_SILENT_MS;
+    uint32_t limit_ms = l->keepalive_s * 1000 + LINK_SILENT_MS;
     uint32_t silence_ms = tcp_line_silence_ms(lws_get_socket_fd(l->wsi));
     return silence_ms < limit_ms ? limit_ms - silence_ms : 0;
 }

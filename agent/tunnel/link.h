@@ -102,7 +102,8 @@ struct link_target {
     const char *proxy_password;
     const char *serial;
     const char *token;
-    uint32_t keepalive_ms; /* the kernel asks a relay that was not heard for so long; 0 = never */
+    uint32_t keepalive_ms; /* the kernel asks a relay that was not heard for so long, in whole
+                              seconds; 0 = never */
 };
 
 /* Starts to connect. Everything in `target` is copied, its secrets are cleansed when they were

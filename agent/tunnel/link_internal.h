@@ -52,7 +52,7 @@ struct link {
     bool died;     /* while starting */
     bool proxied;
     bool proxy_has_user;
-    uint32_t keepalive_ms; /* 0 = the line is not watched */
+    uint32_t keepalive_s; /* 0 = the line is not watched */
     bool was_open;
     uint16_t close_code; /* ours, when FINISHING */
     bool close_sent;

@@ -106,7 +106,7 @@ int link_open(struct link_lane *lane, const struct link_target *target,
     l->callbacks = *callbacks;
     l->user = user;
     l->proxied = target->proxied;
-    l->keepalive_ms = target->proxied ? 0 : target->keepalive_ms;
+    l->keepalive_s = target->proxied ? 0 : (target->keepalive_ms + 999) / 1000;
     l->proxy_has_user = target->proxy_user != NULL;
     l->relay = *target->relay;
     list_push(&lane->set->links, &l->node);

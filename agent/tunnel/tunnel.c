@@ -37,7 +37,7 @@ static void arm(struct tunnel *t)
     if (t->mux != NULL && t->state != TUNNEL_CLOSING) {
         wanted_ms = earlier(wanted_ms, mux_next_ms(t->mux));
     }
-    if (t->state == TUNNEL_OPEN && t->watch_ms > now) {
+    if (t->state == TUNNEL_OPEN) {
         wanted_ms = earlier(wanted_ms, t->watch_ms);
     }
     if (t->state == TUNNEL_DRAINING && t->answer_ms > now) {
@@ -54,6 +54,7 @@ void tunnel_enter(struct tunnel *t, enum tunnel_state state, uint32_t limit_ms)
 {
     t->state = state;
     t->deadline_ms = limit_ms == 0 ? UINT64_MAX : now_ms(t) + limit_ms;
+    t->watch_ms = now_ms(t);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -242,9 +243,9 @@ static int on_bytes(void *user, const uint8_t *bytes, size_t len, bool end_of_me
     return 0;
 }
 
-bool tunnel_is_silent(const struct tunnel *t)
+bool tunnel_is_heard(const struct tunnel *t)
 {
-    return t->silent && link_silent_in_ms(t->link) == 0;
+    return t->state == TUNNEL_OPEN && link_silent_in_ms(t->link) > 0;
 }
 
 /* The owner may end the tunnel. */
@@ -257,7 +258,12 @@ static void watch_line(struct tunnel *t)
     }
     uint32_t silent_in_ms = link_silent_in_ms(t->link);
     t->silent = silent_in_ms == 0;
-    t->watch_ms = now_ms(t) + (t->silent ? TUNNEL_HEARTBEAT_MS : silent_in_ms);
+    if (silent_in_ms > TUNNEL_ASK_MS) {
+        t->watch_ms = now_ms(t) + silent_in_ms - TUNNEL_ASK_MS;
+    } else {
+        mux_ask(t->mux, now_ms(t));
+        t->watch_ms = now_ms(t) + (t->silent ? TUNNEL_LISTEN_MS : silent_in_ms);
+    }
     if (t->silent && !was_silent) {
         t->callbacks.on_silent(t->user, t);
     }
@@ -383,10 +389,12 @@ int tunnel_open(const struct tunnel_settings *settings, const struct tunnel_call
 void tunnel_drain(struct tunnel *t)
 {
     if (t->state == TUNNEL_OPEN || t->state == TUNNEL_GREETING) {
-        mux_goaway(t->mux, HEAD_GOAWAY_SHUTDOWN, 0);
         t->answer_ms = now_ms(t) + TUNNEL_GOAWAY_MS;
         tunnel_enter(t, TUNNEL_DRAINING, t->drain_ms);
         arm(t);
+    }
+    if (t->state == TUNNEL_DRAINING) {
+        mux_goaway(t->mux, HEAD_GOAWAY_SHUTDOWN, 0);
     }
 }
 

@@ -16,14 +16,20 @@
 #include "proto/base/span.h"
 #include "proto/wire/mux.h"
 
-/* The tunnel's timer fires at least so often, and looks whether the line is silent. If it is later
+/* The tunnel's timer fires at least so often. If it is later
  * than TUNNEL_STALL_MS, the process stood still (SIGSTOP, a suspended machine): requests that are
  * in the socket since then are not executed any more, because the relay, which waits 15 s for a
  * sign of life while a request is open, has answered for them or is about to. */
-#define TUNNEL_HEARTBEAT_MS 1000
+#define TUNNEL_HEARTBEAT_MS 5000
 #define TUNNEL_STALL_MS     8000
 _Static_assert(TUNNEL_HEARTBEAT_MS + TUNNEL_STALL_MS < MUX_PING_BUSY_MS + MUX_REPLY_DEADLINE_MS,
                "we must give up before the relay does");
+
+/* So long before a line counts as silent a PING is sent: as data, which TCP repeats several times
+ * by then, it passes a line that loses packets, and what swallows the kernel's empty questions. */
+#define TUNNEL_ASK_MS 1000
+/* Between two looks at a silent line. */
+#define TUNNEL_LISTEN_MS 1000
 
 /* How long the relay may take to answer our goaway when no request is in flight any more. A relay
  * that does not answer at all must not hold up the end. */
@@ -52,7 +58,7 @@ struct tunnel_callbacks {
     /* WELCOME has come. */
     void (*on_up)(void *user, struct tunnel *t, const struct mux_peer *peer);
     /* Nothing was heard of the relay for seconds, not even by the kernel. The tunnel goes on, and
-     * may be heard again (tunnel_is_silent); each silence is told once. */
+     * may be heard again (tunnel_is_heard); each silence is told once. */
     void (*on_silent)(void *user, struct tunnel *t);
     /* The relay sends no more requests. The tunnel drains by itself. */
     void (*on_goaway)(void *user, struct tunnel *t, enum head_goaway reason,
@@ -75,15 +81,16 @@ struct tunnel_settings {
 int tunnel_open(const struct tunnel_settings *settings, const struct tunnel_callbacks *callbacks,
                 void *user, struct tunnel **t, struct error_text *e);
 
-/* Finishes what is in flight, tells the relay, closes; on_down follows. Idempotent. */
+/* Finishes what is in flight, tells the relay, closes; on_down follows. Idempotent. Tells it also
+ * if the relay has said goaway first. */
 void tunnel_drain(struct tunnel *t);
 
 /* Ends it now: streams get their on_reset, no callback of the tunnel follows. Not from inside an
  * event of the mux. */
 void tunnel_abort(struct tunnel *t);
 
-/* Since the last on_silent nothing has come. */
-bool tunnel_is_silent(const struct tunnel *t);
+/* Open, and not silent. */
+bool tunnel_is_heard(const struct tunnel *t);
 
 /* A control call (PROTOCOL.md). `on_reply` fires once: `rc` 0 with the answer, or ERROR_CLOSED when
  * the tunnel ended before. Errors as mux_control. */

@@ -29,7 +29,7 @@ struct tunnel {
     uint32_t drain_ms;
     bool proxied;
     bool silent;       /* told */
-    uint64_t watch_ms; /* when the line would be silent, or is to be looked at again */
+    uint64_t watch_ms; /* OPEN: when the line is to be looked at again */
     bool up_pending;
     bool goaway_pending;
     bool goaway_seen; /* the relay's */

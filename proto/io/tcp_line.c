@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The round trip is the least of the latest ones (tcpi_min_rtt), not their average (tcpi_rtt): a
  * peer that pauses acknowledges what it got up to 40 ms late, which the average takes for distance
- * (docs/decisions.md). For silence it is the average: a line that has just become slow is not
- * silent.
+ * (docs/decisions.md). For silence it is the average: a late answer is no silence.
  *
  * A file of its own also because <linux/tcp.h>, which has those members, and <netinet/tcp.h>, which
  * <uv.h> brings, exclude each other. */
@@ -60,6 +59,10 @@ uint32_t tcp_line_silence_ms(int fd)
     if (!read_info(fd, &info)) {
         return 0;
     }
+    /* As the kernel's own question does: data that acknowledges nothing new counts only as data. */
+    uint32_t last_ms = info.tcpi_last_ack_recv < info.tcpi_last_data_recv
+                           ? info.tcpi_last_ack_recv
+                           : info.tcpi_last_data_recv;
     uint32_t answer_ms = info.tcpi_rtt / 1000 * 2;
-    return info.tcpi_last_ack_recv > answer_ms ? info.tcpi_last_ack_recv - answer_ms : 0;
+    return last_ms > answer_ms ? last_ms - answer_ms : 0;
 }

@@ -7,11 +7,13 @@
 #include <stdint.h>
 
 /* Longest pause between two attempts to send what was not acknowledged. The kernel's own doubles up
- * to 120 s, so that a line which returns after 10 s waits up to 10 s more. Linux 6.15 and later;
- * before, only the first six attempts of a connection with little on its way come evenly. */
-#define TCP_LINE_REPEAT_MS 1000
-/* What was not acknowledged for so long ends the connection. Without it the number of attempts
- * would, after 15 of them. */
+ * to 120 s, so that a line which returns after 10 s waits up to 10 s more. Not shorter, because it
+ * bounds the first pause too, which is to be longer than the round trip of a slow line. Linux 6.15
+ * and later; before, only the first six attempts of a connection with little on its way come
+ * evenly. */
+#define TCP_LINE_REPEAT_MS 2000
+/* What was not acknowledged, or not taken, for so long ends the connection. Without it the number
+ * of attempts would, after 15 of them. */
 #define TCP_LINE_PATIENCE_MS 60000
 /* Between two questions of the kernel to a peer that does not answer, seconds. */
 #define TCP_LINE_ASK_S 1

@@ -161,6 +161,13 @@ static void send_ping(struct mux *m, uint64_t now_ms)
     mux_out_sure(m, FRAME_PING, 0, payload, sizeof(payload));
 }
 
+void mux_ask(struct mux *m, uint64_t now_ms)
+{
+    if (mux_usable(m) && !m->ping_waits) {
+        send_ping(m, now_ms);
+    }
+}
+
 static void check_life(struct mux *m, uint64_t now_ms)
 {
     if (!m->ready) {

@@ -173,6 +173,10 @@ size_t mux_pull(struct mux *m, uint8_t *bytes, size_t cap, uint64_t now_ms);
 int mux_request(struct mux *m, const struct head_request *head, const void *body, void *stream_user,
                 uint32_t *stream, uint64_t now_ms);
 
+/* Sends a PING now, if none waits for its answer and the mux is ready. Silence for reply_deadline
+ * from then on ends the tunnel, as after any PING. */
+void mux_ask(struct mux *m, uint64_t now_ms);
+
 /* Agent: the request's last byte was written to the server. Once; unknown streams, and those that
  * are answered, are ignored. May make mux_next_ms sooner. */
 void mux_handed(struct mux *m, uint32_t stream, uint64_t now_ms);

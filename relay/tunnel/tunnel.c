@@ -410,6 +410,7 @@ void tunnel_replace(struct tunnel *t)
 {
     t->state =
         t->state == TUNNEL_UP ? TUNNEL_RETIRING : t->state; /* not in the registry any more */
+    t->replaced = true;
     tunnel_retire(t, HEAD_GOAWAY_REPLACED, false, TUNNEL_REPLACED_MS);
 }
 

@@ -17,7 +17,8 @@
 
 /* The mux is not pulled while more than this waits for the kernel. */
 #define TUNNEL_PENDING_BYTES 65536
-/* How long a tunnel that was replaced by a newer one may finish what is in flight on it. */
+/* How long a tunnel that was replaced by a newer one may finish what is in flight on it, unless its
+ * agent says goaway: then as long as a drain. */
 #define TUNNEL_REPLACED_MS 5000
 
 struct worker;

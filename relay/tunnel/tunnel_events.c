@@ -193,8 +193,11 @@ static void on_goaway(void *user, enum head_goaway reason, uint32_t retry_after_
     if (t->state == TUNNEL_UP) {
         t->state = TUNNEL_RETIRING;
         t->retiring = true;
-        t->retire_by_ms = worker_now_ms(t->worker) + t->worker->settings.drain_ms;
+    } else if (!t->replaced) {
+        return;
     }
+    /* A replaced one too: its agent has made the newer one itself, and finishes what is here. */
+    t->retire_by_ms = worker_now_ms(t->worker) + t->worker->settings.drain_ms;
 }
 
 /* The reply comes from the store's thread; it is handed to the tunnel's worker by message. */

@@ -43,6 +43,7 @@ struct tunnel {
     bool dirty;
     bool feeding;  /* inside mux_recv */
     bool retiring; /* tunnel_retire was called */
+    bool replaced; /* by a newer tunnel of its server */
     uint64_t opened_ms;
     uint64_t up_ms;
     uint64_t retire_by_ms;

@@ -98,13 +98,13 @@ class NetworkFaults(checker.Faults):
         self.for_a_while(3, loss=0.05, delay=(0.0, 0.1), double=0.1)
 
 
-def build(folder, network, relay=checker.RELAY, agent=checker.AGENT):
+def build(folder, network, simulator=checker.SIMULATOR, relay=checker.RELAY, agent=checker.AGENT):
     FarSimulator.network = FarAgent.network = network
     harness.Simulator, harness.Agent = FarSimulator, FarAgent
     near = {"https": {"listen": [f"{HOST}:0", f"{NEAR}:0"]}}
     building = harness.Building(
         folder,
-        simulator=checker.SIMULATOR,
+        simulator=simulator,
         relay=merged(relay, near),
         agent=agent,
         start=False,

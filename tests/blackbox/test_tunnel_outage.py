@@ -5,7 +5,6 @@
 
 takes as many outages, of so many seconds each, as are given, and prints how long each return took."""
 
-import json
 import os
 import threading
 import time
@@ -15,7 +14,7 @@ import pytest
 import bad_network
 import own_network
 from cutter import Cutter
-from harness import DEADLINE, HOST, Building, run
+from harness import DEADLINE, HOST, Building
 from network import NEAR, Network
 from own_network import Dns, in_own_network, unshare_mounts, use_names
 
@@ -26,10 +25,6 @@ SHORT_OUTAGES = [float(s) for s in os.environ.get("TNX_SHORT_OUTAGES", "3 7 11")
 # Between the calls that go on meanwhile, seconds.
 CALL_EVERY = 0.25
 BACK = 3
-# Nothing is heard for 4.5 s at the most, then up to a second of jitter.
-FORGOTTEN = 8
-# Until attempts to connect are given up.
-RACE = 20
 NAME = "relay.test"
 STATUS = "system/serverStatus"
 # The first failure of an outage, one for another reason a minute later, and one in ten minutes.
@@ -59,13 +54,6 @@ def one_outage(building, seconds, begin, end):
     assert took < BACK
     assert 1 <= len(lines) <= LINES_MAX, "\n".join(lines)
     return took
-
-
-def agent_state(building):
-    """Of its tunnel, as the agent has it."""
-    done = run("thinknx-agent", "status", "--json", "--config", building.agent.conf)
-    (relay,) = json.loads(done.stdout)["relays"]
-    return relay["state"]
 
 
 class Callers:
@@ -139,54 +127,6 @@ def test_back_within_3_s_after_an_outage_too_short_to_end_the_tunnel(tmp_path):
         building.kill()
         network.close()
     assert max(took) < BACK
-
-
-@pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")
-@in_own_network
-def test_back_within_seconds_after_a_router_forgot_the_connection(tmp_path):
-    """Nothing tells either end: its packets vanish, those of a new connection would pass. No call is
-    needed for the agent to see it."""
-    network = Network()
-    building = bad_network.build(tmp_path / "building", network, relay={}, agent={})
-    try:
-        building.start_agent()
-        building.relay.process.wait_log("tunnel up")
-        at_relay, at_agent = building.relay.process.log.count(), building.agent.process.log.count()
-        network.forget()
-        begun = time.monotonic()
-        building.relay.process.wait_log("tunnel up.* replaced=true", at_relay, FORGOTTEN)
-        assert building.get(building.path(STATUS)).status == 200
-        print(f"forgotten: back after {time.monotonic() - begun:.2f} s")
-        building.agent.process.wait_log("tunnel is silent", at_agent)
-        building.stop()
-    finally:
-        building.kill()
-        network.close()
-
-
-@pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")
-@in_own_network
-def test_a_silent_tunnel_that_is_heard_again_goes_on_where_no_new_one_can_be_had(tmp_path):
-    network = Network()
-    building = bad_network.build(tmp_path / "building", network, relay={}, agent={})
-    try:
-        building.start_agent()
-        agent = building.agent.process
-        agent.wait_log("tunnel up")
-        assert building.get(building.path(STATUS)).status == 200
-        network.take_no_new()
-        network.forget()
-        agent.wait_log("tunnel is silent")
-        assert agent_state(building) != "open"
-        network.forgotten = frozenset()
-        agent.wait_log("tunnel is heard again", deadline=RACE)
-        assert agent_state(building) == "open"
-        assert building.get(building.path(STATUS)).status == 200
-        assert "replaced=true" not in building.relay.process.log.text()
-        building.stop()
-    finally:
-        building.kill()
-        network.close()
 
 
 @pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")

@@ -250,6 +250,22 @@ MUTANTS = (
         "agent/tunnel/tunnel.c",
         "    t->silent = silent_in_ms == 0;",
         "    t->silent = false;",
-        ("test_tunnel_outage.py::router_forgot",),
+        ("test_tunnel_silence.py::router_forgot",),
+    ),
+    Mutant(
+        "takes-itself-for-another",
+        "3 s: an agent that replaced its own tunnel does not stay away",
+        "agent/tunnel/dialer_tunnels.c",
+        "class == RETRY_REPLACED && leg->rivalled",
+        "class == RETRY_REPLACED && leg == NULL",
+        ("test_tunnel_silence.py::replaced_itself",),
+    ),
+    Mutant(
+        "replaced-is-cut",
+        "2: a silent tunnel that is replaced still gives its answers",
+        "relay/tunnel/tunnel_events.c",
+        "} else if (!t->replaced) {",
+        "} else {",
+        ("test_tunnel_silence.py::long_command",),
     ),
 )
