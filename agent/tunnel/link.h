@@ -24,8 +24,8 @@
 
 /* From the start of the connection to the end of the upgrade. */
 #define LINK_OPEN_MS 10000
-/* After keepalive_ms, for the answers to the kernel's questions: there are three by then. */
-#define LINK_SILENT_MS 2500
+/* After keepalive_ms, for the answers to the kernel's questions: there are two by then. */
+#define LINK_SILENT_MS 1500
 /* For the close frame's answer. */
 #define LINK_FINISH_MS 2000
 /* Longest serial. */

@@ -21,7 +21,7 @@ from own_network import Dns, in_own_network, unshare_mounts, use_names
 # Long enough that waits which double from attempt to attempt would be far beyond BACK.
 OUTAGES = [float(s) for s in os.environ.get("TNX_OUTAGES", "40").split()]
 # Too short for a tunnel to be given up.
-SHORT_OUTAGES = [float(s) for s in os.environ.get("TNX_SHORT_OUTAGES", "3 7 11").split()]
+SHORT_OUTAGES = [float(s) for s in os.environ.get("TNX_SHORT_OUTAGES", "3.9 7 11").split()]
 # Between the calls that go on meanwhile, seconds.
 CALL_EVERY = 0.25
 BACK = 3

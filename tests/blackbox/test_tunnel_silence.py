@@ -20,7 +20,7 @@ from own_network import in_own_network
 
 STATUS = "system/serverStatus"
 SILENT = "tunnel is silent"
-# Nothing is heard for 4.5 s at the most, then up to a second of jitter.
+# Nothing is heard for 3.5 s at the most, then up to a second of jitter.
 FORGOTTEN = 8
 # Until attempts to connect are given up, with as much again for a busy machine.
 RACE = 20
