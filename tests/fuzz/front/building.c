@@ -111,13 +111,13 @@ static bool take_frame(struct building *b)
     }
     size_t head = 2;
     size_t len = p[1];
-    world_require((p[0] & 0x70) == 0 && (p[0] & 0x80) != 0 && len < 128);
+    world_require((p[0] & 0x70) == 0 && (p[0] & 0x80) != 0);
+    world_require(len < 127); /* no mask, and nothing is so long that it needs 64 bits */
     if (len == 126 && have >= 4) {
         head = 4;
         len = (size_t)p[2] << 8 | p[3];
         world_require(len >= 126);
     }
-    world_require(len != 127);
     if ((p[1] == 126 && have < 4) || have < head + len) {
         return false;
     }
