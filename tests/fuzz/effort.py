@@ -7,8 +7,8 @@
 Runs for MINUTES by the clock (default 60), or until each target has CPU-MINUTES (default 30). What each
 has had is kept in tests/fuzz/effort.json: user and system time of the target's own process, which is what
 counts beside other work, and the inputs tried. New inputs that reach more are kept in build/fuzz/corpus.
-Pieces run with the lowest priority that there is. Without time left (MINUTES 0) it prints the table. The
-first piece that finds something ends the run; build/fuzz/found has it.
+Pieces run with the lowest priority that there is. MINUTES 0 prints the table. A target that finds something
+(build/fuzz/found) is left alone for the rest of the run, whose exit code is 1.
 """
 
 import argparse
@@ -43,11 +43,13 @@ class Ledger:
         kept = json.loads(LEDGER.read_text()) if LEDGER.exists() else {}
         self.rows = {t: kept.get(t, {"cpu_s": 0, "inputs": 0}) for t in targets()}
         self.busy = set()
+        self.failed = set()
         self.lock = threading.Lock()
 
     def next(self, until_s):
         with self.lock:
-            free = [t for t in self.rows if t not in self.busy and self.rows[t]["cpu_s"] < until_s]
+            taken = self.busy | self.failed
+            free = [t for t in self.rows if t not in taken and self.rows[t]["cpu_s"] < until_s]
             if not free:
                 return None
             target = min(free, key=lambda t: self.rows[t]["cpu_s"])
@@ -104,8 +106,8 @@ def piece(target, seconds):
     return usage.ru_utime + usage.ru_stime, int(tried[1]) if tried else 0, child.returncode == 0
 
 
-def work(ledger, end, until_s, failed):
-    while not failed and time.monotonic() < end:
+def work(ledger, end, until_s):
+    while time.monotonic() < end:
         target = ledger.next(until_s)
         if target is None:
             return
@@ -115,7 +117,7 @@ def work(ledger, end, until_s, failed):
         print(f"{target}: {cpu_s:.0f} s of CPU, {inputs} inputs", flush=True)
         if not fine:
             print(f"{target}: FOUND something, see {BUILD}/{target}.log", flush=True)
-            failed.append(target)
+            ledger.failed.add(target)
 
 
 def main():
@@ -124,13 +126,13 @@ def main():
     options.add_argument("--until", type=float, default=30, help="CPU-minutes of each target")
     options.add_argument("--jobs", type=int, default=os.cpu_count(), help="side by side")
     asked = options.parse_args()
-    ledger, failed = Ledger(), []
+    ledger = Ledger()
     if asked.minutes > 0:
         subprocess.run([FUZZ / "run", "0"], check=True, stdout=subprocess.DEVNULL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         end = time.monotonic() + asked.minutes * 60
         workers = [
-            threading.Thread(target=work, args=(ledger, end, asked.until * 60, failed))
+            threading.Thread(target=work, args=(ledger, end, asked.until * 60))
             for _ in range(asked.jobs)
         ]
         for worker in workers:
@@ -138,7 +140,7 @@ def main():
         for worker in workers:
             worker.join()
     print(ledger.table())
-    return 1 if failed else 0
+    return 1 if ledger.failed else 0
 
 
 if __name__ == "__main__":
