@@ -17,6 +17,7 @@
 
 #include "proto/base/secret.h"
 #include "proto/base/span.h"
+#include "proto/io/crypto.h"
 
 struct trust {
     SSL_CTX *ctx; /* owned */
@@ -171,6 +172,7 @@ static X509_STORE *load_roots(const char *ca_file, int *rc, struct error_text *e
         *rc = error_set(e, ERROR_NOMEM, "no memory for certificates");
         return NULL;
     }
+    (void)crypto_memory_failed();
     int loaded = ca_file != NULL ? X509_STORE_load_file(store, ca_file)
                                  : X509_STORE_set_default_paths(store);
     if (loaded != 1) {
@@ -178,6 +180,11 @@ static X509_STORE *load_roots(const char *ca_file, int *rc, struct error_text *e
         *rc = error_set(e, ERROR_CONFIG, "cannot load certificates from %s: %s",
                         ca_file != NULL ? ca_file : "the system", why != NULL ? why : "no reason");
         ERR_clear_error();
+        X509_STORE_free(store);
+        return NULL;
+    }
+    if (crypto_memory_failed()) {
+        *rc = error_set(e, ERROR_NOMEM, "no memory for certificates");
         X509_STORE_free(store);
         return NULL;
     }
@@ -209,9 +216,10 @@ int trust_new(const struct trust_settings *settings, struct trust **t, struct er
     if (made == NULL) {
         return error_set(e, ERROR_NOMEM, "no memory");
     }
+    (void)crypto_memory_failed(); /* what was before is nothing to this */
     made->ctx = new_context();
-    if (made->ctx == NULL) {
-        free(made);
+    if (made->ctx == NULL || crypto_memory_failed()) { /* half a context counts as one */
+        trust_free(made);
         return error_set(e, ERROR_NOMEM, "no memory for TLS");
     }
     SSL_CTX_set_app_data(made->ctx, made);

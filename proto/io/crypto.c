@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 static bool starting; /* written before there is a second thread */
+static _Thread_local bool failed;
 
 /* Not exit(): what OpenSSL has registered for the end would run into its half as well. */
 static void give_up(void)
@@ -20,26 +21,30 @@ static void give_up(void)
     _exit(1);
 }
 
+/* `p` is what malloc or realloc has given for `len` bytes. */
+static void *check(void *p, size_t len)
+{
+    if (p == NULL && len > 0) {
+        failed = true;
+        if (starting) {
+            give_up();
+        }
+    }
+    return p;
+}
+
 static void *allocate(size_t len, const char *file, int line)
 {
     (void)file;
     (void)line;
-    void *p = malloc(len);
-    if (p == NULL && starting && len > 0) {
-        give_up();
-    }
-    return p;
+    return check(malloc(len), len);
 }
 
 static void *allocate_again(void *old, size_t len, const char *file, int line)
 {
     (void)file;
     (void)line;
-    void *p = realloc(old, len);
-    if (p == NULL && starting && len > 0) {
-        give_up();
-    }
-    return p;
+    return check(realloc(old, len), len);
 }
 
 static void release(void *p, const char *file, int line)
@@ -59,4 +64,11 @@ void crypto_start(void)
         give_up();
     }
     starting = false;
+}
+
+bool crypto_memory_failed(void)
+{
+    bool was = failed;
+    failed = false;
+    return was;
 }

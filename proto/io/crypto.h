@@ -6,10 +6,17 @@
 #ifndef PROTO_IO_CRYPTO_H
 #define PROTO_IO_CRYPTO_H
 
+#include <stdbool.h>
+
 /* Makes what all uses of OpenSSL share: context, configuration, providers, random numbers. First in
  * the program, before any other use of OpenSSL and any thread. Without memory for it the program
  * ends, with a sentence and exit code 1; so it does if openssl.cnf is broken. Later failures are
  * errors of the calls that have them. */
 void crypto_start(void);
+
+/* True if OpenSSL was refused memory on this thread since this was last asked. For what it counts
+ * as done all the same: a certificate whose key did not fit is loaded without it, and never
+ * verifies anything. */
+bool crypto_memory_failed(void);
 
 #endif

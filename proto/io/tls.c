@@ -11,6 +11,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
+#include "proto/io/crypto.h"
 #include "proto/io/tickets.h"
 
 /* TLS 1.2 suites with forward secrecy and AEAD, as Mozilla's "intermediate" without DHE. */
@@ -204,11 +205,15 @@ int tls_server_new(const struct tls_pair *pairs, size_t n_pairs, struct tickets 
         return error_set(e, ERROR_NOMEM, "out of memory");
     }
     ERR_clear_error();
+    (void)crypto_memory_failed(); /* what was before is nothing to this */
     int err = 0;
     for (size_t i = 0; i < n_pairs && err == 0; i++) {
         err = add_pair(s, &pairs[i], tickets, e);
     }
     ERR_clear_error();
+    if (crypto_memory_failed() && err == 0) { /* half a context counts as one */
+        err = error_set(e, ERROR_NOMEM, "out of memory");
+    }
     if (err < 0) {
         tls_server_free(s);
         return err;

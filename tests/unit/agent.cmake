@@ -2,6 +2,7 @@
 tnx_unit(agent/url agent_tunnel)
 tnx_unit(agent/retry agent_tunnel)
 tnx_unit(agent/trust agent_tunnel)
+tnx_failing_allocator(test_agent_trust)
 tnx_unit(agent/race agent_tunnel)
 tnx_unit(agent/lookup agent_tunnel)
 tnx_unit(agent/link agent_tunnel)

@@ -11,10 +11,14 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "proto/io/crypto.h"
+#include "tests/unit/base/allocator.h"
 
 #define HOUR_S 3600
 
@@ -351,8 +355,31 @@ static void test_trust_parses_pins(void **state)
     }
 }
 
+/* OpenSSL keeps a root whose key did not fit, without its key, and calls it loaded. */
+static void test_trust_that_is_made_knows_its_roots_though_memory_ends(void **state)
+{
+    struct url relay;
+    (void)state;
+    assert_int_equal(url_parse_relay("wss://relay.example", &relay, NULL), 0);
+    const struct trust_settings settings = {&relay, made.ca_file, NULL, 0};
+    size_t n_refused = 0;
+    for (bool refused = true; refused; n_refused++) {
+        struct trust *t = NULL;
+        struct error_text e;
+        allocator_refuse_after(n_refused);
+        int rc = trust_new(&settings, &t, &e);
+        refused = allocator_reset();
+        if (rc == 0) {
+            assert_true(shake_hands(t, &made.good));
+        }
+        trust_free(t);
+    }
+    assert_true(n_refused > 50);
+}
+
 int main(void)
 {
+    crypto_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trust_accepts_what_names_the_host),
         cmocka_unit_test(test_trust_refuses_other_names),
@@ -362,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_trust_pins_and_chain_must_both_hold),
         cmocka_unit_test(test_trust_begin_forgets_and_change_takes_effect),
         cmocka_unit_test(test_trust_parses_pins),
+        cmocka_unit_test(test_trust_that_is_made_knows_its_roots_though_memory_ends),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -15,7 +15,9 @@
 #include <cmocka.h>
 
 #include "proto/base/clock.h"
+#include "proto/io/crypto.h"
 #include "proto/io/tickets.h"
+#include "tests/unit/base/allocator.h"
 #include "tests/unit/io/pair_files.h"
 
 #define DAY_S      86400
@@ -404,8 +406,28 @@ static void test_tls_tickets_are_taken_by_every_server_with_the_key(void **state
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* OpenSSL makes contexts that lack what did not fit, and calls them made. */
+static void test_tls_that_is_made_serves_though_memory_ended(void **state)
+{
+    (void)state;
+    size_t n_refused = 0;
+    for (bool refused = true; refused; n_refused++) {
+        allocator_refuse_after(n_refused);
+        int rc = try_files(one.certificate, one.private_key);
+        refused = allocator_reset();
+        if (rc == 0) {
+            connect_again();
+            assert_true(connect_to(server));
+            tls_server_free(server);
+            server = NULL;
+        }
+    }
+    assert_true(n_refused > 50);
+}
+
 int main(void)
 {
+    crypto_start();
     const struct CMUnitTest tests[] = {
         CASE(test_tls_takes_an_expired_certificate),
         CASE(test_tls_chooses_the_certificate_by_the_name_asked_for),
@@ -419,6 +441,7 @@ int main(void)
         CASE(test_tls_alpn_answers_http_1_1_or_nothing),
         CASE(test_tls_tickets_are_taken_for_one_rotation_of_their_key),
         CASE(test_tls_tickets_are_taken_by_every_server_with_the_key),
+        CASE(test_tls_that_is_made_serves_though_memory_ended),
     };
     return cmocka_run_group_tests(tests, make_pairs, pair_files_tear_down);
 }

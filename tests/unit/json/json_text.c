@@ -95,15 +95,15 @@ static void a_refused_allocation_makes_a_parse_fail_and_harms_nothing(void **sta
 static json_t *put_together(void)
 {
     json_t *list = json_array();
-    json_t *value = json_pack("{s:s, s:i}", "a name", "and its text", "number", 1);
+    json_t *object = json_pack("{s:s, s:i}", "a name", "and its text", "number", 1);
     for (int i = 0; i < 20; i++) {
         (void)json_array_append_new(list, json_pack("{s:i}", "i", i));
     }
     json_t *read = json_text_parse("[true]", 6, 0, NULL);
-    (void)json_object_set_new(value, "list", list);
-    (void)json_object_set_new(value, "read", read);
-    (void)json_object_set_new(value, "last", json_string("text"));
-    return value;
+    (void)json_object_set_new(object, "list", list);
+    (void)json_object_set_new(object, "read", read);
+    (void)json_object_set_new(object, "last", json_string("text"));
+    return object;
 }
 
 static void what_was_left_out_of_a_value_fails_the_next_text_only(void **state)
