@@ -268,4 +268,12 @@ MUTANTS = (
         "} else {",
         ("test_tunnel_silence.py::long_command",),
     ),
+    Mutant(
+        "half-a-context",
+        "3 s: TLS that lacks what did not fit into memory is not used",
+        "proto/io/crypto.c",
+        "        failed = true;",
+        "        failed = false;",
+        ("unit/agent/trust",),
+    ),
 )
