@@ -27,11 +27,12 @@ if(TNX_SANITIZE)
 else()
     # Each function in a section of its own, so that the linker leaves out what a program has no use
     # for: both link the same libraries.
-    target_compile_options(tnx_compile INTERFACE
-        -fstack-protector-strong -fstack-clash-protection -fPIE -ffunction-sections -fdata-sections)
+    set(TNX_HARDENING -fstack-protector-strong -fstack-clash-protection)
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-        target_compile_options(tnx_compile INTERFACE -fcf-protection)
+        list(APPEND TNX_HARDENING -fcf-protection)
     endif()
+    target_compile_options(tnx_compile INTERFACE
+        ${TNX_HARDENING} -fPIE -ffunction-sections -fdata-sections)
     if(CMAKE_BUILD_TYPE MATCHES "Rel")
         target_compile_definitions(tnx_compile INTERFACE _FORTIFY_SOURCE=2)
     endif()

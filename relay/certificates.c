@@ -54,7 +54,7 @@ int certificates_load(const struct relay_config *c, struct tickets *tickets, uns
     return 0;
 }
 
-void certificates_hand_over(struct relay *relay, struct tls_server *tls[REF_WORKERS_MAX])
+int certificates_hand_over(struct relay *relay, struct tls_server *tls[REF_WORKERS_MAX])
 {
     pthread_mutex_lock(&relay->reload_lock);
     for (unsigned i = 0; i < relay->n_workers; i++) {
@@ -62,6 +62,5 @@ void certificates_hand_over(struct relay *relay, struct tls_server *tls[REF_WORK
         relay->workers[i].next_tls = tls[i];
     }
     pthread_mutex_unlock(&relay->reload_lock);
-    /* Logged; what is new waits for the next reload. */
-    (void)worker_broadcast(relay, link_message_new(LINK_RELOAD, 0));
+    return worker_broadcast(relay, link_message_new(LINK_RELOAD, 0));
 }

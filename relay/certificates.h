@@ -20,7 +20,8 @@ uint64_t certificates_stamp(const struct relay_config *c);
 int certificates_load(const struct relay_config *c, struct tickets *tickets, unsigned n_workers,
                       struct tls_server *tls[REF_WORKERS_MAX], struct error_text *e);
 
-/* Gives them (NULL: those in use stay), and the relay's settings, to the workers that run. */
-void certificates_hand_over(struct relay *relay, struct tls_server *tls[REF_WORKERS_MAX]);
+/* Gives them (NULL: those in use stay), and the relay's settings, to the workers that run. 0, or
+ * ERROR_NOMEM, which is logged: the workers have not heard of it, and will with the next call. */
+int certificates_hand_over(struct relay *relay, struct tls_server *tls[REF_WORKERS_MAX]);
 
 #endif

@@ -52,6 +52,7 @@ struct serve {
     struct tickets *tickets;
     uint64_t tickets_ms;         /* when their key was made */
     uint64_t certificates_stamp; /* of the files that are in use */
+    bool certificates_owed;      /* memory ended before they were: once more */
     uv_loop_t loop;
     struct signals signals;
     struct replace replace;
@@ -81,20 +82,24 @@ static void reload_certificates(struct serve *s)
     struct tls_server *tls[REF_WORKERS_MAX] = {NULL};
     struct error_text e;
     s->certificates_stamp = certificates_stamp(&s->config);
-    if (certificates_load(&s->config, s->tickets, s->relay.n_workers, tls, &e) < 0) {
+    int err = certificates_load(&s->config, s->tickets, s->relay.n_workers, tls, &e);
+    s->certificates_owed = err == ERROR_NOMEM;
+    if (err < 0) {
         log_event(LOG_LEVEL_ERROR, "new certificate refused, the old one stays",
                   log_text("reason", e.text));
         return;
     }
-    certificates_hand_over(&s->relay, tls);
-    log_event(LOG_LEVEL_INFO, "certificates reloaded",
-              log_uint("files", s->config.certificates.n_values));
+    s->certificates_owed = certificates_hand_over(&s->relay, tls) != 0;
+    if (!s->certificates_owed) {
+        log_event(LOG_LEVEL_INFO, "certificates reloaded",
+                  log_uint("files", s->config.certificates.n_values));
+    }
 }
 
 static void on_look(uv_timer_t *timer)
 {
     struct serve *s = timer->data;
-    if (certificates_stamp(&s->config) != s->certificates_stamp) {
+    if (s->certificates_owed || certificates_stamp(&s->config) != s->certificates_stamp) {
         reload_certificates(s);
     }
     if (clock_now_ms() - s->tickets_ms >= TICKETS_ROTATE_MS && tickets_rotate(s->tickets) == 0) {
@@ -135,7 +140,7 @@ static void reload(struct serve *s)
         log_event(LOG_LEVEL_ERROR, "out of memory, agents are still told the old URL",
                   log_text("public_url", new.public_url));
     }
-    certificates_hand_over(&s->relay, tls);
+    s->certificates_owed = certificates_hand_over(&s->relay, tls) != 0;
     relay_config_free(&s->config);
     s->config = new;
     s->certificates_stamp = stamp;
@@ -263,7 +268,11 @@ static void on_server_changed(void *user, int64_t server)
     if (m != NULL) {
         m->server = server;
     }
-    (void)worker_broadcast(relay, m); /* logged; keys are judged without it */
+    if (worker_broadcast(relay, m) != 0) {
+        for (unsigned i = 0; i < relay->n_workers; i++) {
+            atomic_store(&relay->workers[i].missed_servers, true);
+        }
+    }
 }
 
 static void raise_descriptor_limit(uint32_t connections)

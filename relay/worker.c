@@ -285,12 +285,21 @@ static void renew_roster(struct worker *w)
     }
 }
 
+static void make_up_for_missed_servers(struct worker *w)
+{
+    if (atomic_exchange(&w->missed_servers, false)) {
+        w->roster_is_stale = true;
+        tunnel_check_server(w, TUNNEL_ANY_SERVER);
+    }
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct worker *w = timer->data;
     w->now_s = clock_wall_s();
     atomic_store(&w->turned_ms, clock_now_ms());
     wheel_turn(&w->wheel, worker_now_ms(w));
+    make_up_for_missed_servers(w);
     renew_roster(w);
     if (w->draining) {
         drain_step(w);

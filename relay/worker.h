@@ -98,6 +98,8 @@ struct worker {
     uint64_t request_prefix; /* of generated request ids, random */
     uint64_t n_request_ids;
     bool roster_is_stale; /* worker 0: servers have changed */
+    /* A LINK_SERVER did not fit into memory: any server may have changed. Set by any thread. */
+    _Atomic bool missed_servers;
     bool draining;
     bool stopping;
     int64_t draining_s; /* since when, wall clock */

@@ -16,6 +16,7 @@
 
 #include "agent/upstream/exchange.h"
 #include "proto/base/error.h"
+#include "proto/base/secret.h"
 
 static void reopen(struct connection *c);
 
@@ -29,6 +30,15 @@ struct upstream_call *connection_take_call(struct connection *c)
     return call;
 }
 
+void connection_free_unwritten(struct connection *c)
+{
+    if (c->unwritten != NULL) {
+        secret_cleanse(c->unwritten, c->unwritten_bytes);
+        free(c->unwritten);
+        c->unwritten = NULL;
+    }
+}
+
 static void free_if_closed(struct connection *c)
 {
     if (!c->is_tcp_closed || c->is_resolving) {
@@ -36,7 +46,7 @@ static void free_if_closed(struct connection *c)
     }
     struct upstream *u = c->upstream;
     response_close(&c->answer);
-    free(c->unwritten);
+    connection_free_unwritten(c);
     free(c);
     pool_handle_closed(u);
 }

@@ -56,7 +56,8 @@ struct connection {
 
     /* The exchange that is going on. */
     enum connection_written written;
-    char *unwritten;   /* owned: what uv_try_write did not take; NULL = nothing under way */
+    char *unwritten; /* owned: what uv_try_write did not take; NULL = nothing under way */
+    size_t unwritten_bytes;
     bool is_reused;    /* it has carried an exchange before */
     bool is_answered;  /* bytes of the answer have come */
     bool is_challenge; /* the answer is a 401: its body is dropped, then the call is sent again */
@@ -74,6 +75,10 @@ int connection_open(struct upstream *u, struct upstream_call *call);
 /* Closes it; the memory goes in the close callback. Its call, if it has one, is forgotten: it was
  * taken over by who calls this. No callback of a call fires. Idempotent. */
 void connection_close(struct connection *c);
+
+/* What was still to be written is gone or given up: cleansed, for it may hold credentials.
+ * Idempotent. */
+void connection_free_unwritten(struct connection *c);
 
 /* Takes the call off the connection and returns it; NULL if there is none. */
 struct upstream_call *connection_take_call(struct connection *c);

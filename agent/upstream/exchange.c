@@ -24,6 +24,10 @@
 
 /* Head and body. */
 #define PIECES 2
+/* An Authorization field, but for the target that a digest repeats. */
+#define HEAD_FIELD_BYTES 2048
+/* Memory of a head that is kept for the next one. */
+#define HEAD_KEEP_BYTES 16384
 
 _Static_assert(UPSTREAM_HEAD_BYTES_MAX == RESPONSE_HEAD_BYTES_MAX, "a promise of upstream.h");
 _Static_assert(HEAD_FIELDS_MAX >= RESPONSE_FIELDS_MAX, "all fields of an answer can be passed on");
@@ -84,8 +88,7 @@ static void handed(struct connection *c)
 static void on_written(uv_write_t *req, int status)
 {
     struct connection *c = req->data;
-    free(c->unwritten);
-    c->unwritten = NULL;
+    connection_free_unwritten(c);
     /* After an error the reading side learns how it ends: the server may have answered before it
      * closed. */
     if (status == 0 && c->state == CONNECTION_BUSY) {
@@ -115,6 +118,7 @@ static int write_rest(struct connection *c, const uv_buf_t *pieces, size_t n)
     }
     uv_buf_t buf = uv_buf_init(rest, (unsigned)len);
     c->unwritten = rest;
+    c->unwritten_bytes = len;
     c->write.data = c;
     return uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, on_written) < 0 ? ERROR_IO : 0;
 }
@@ -164,9 +168,24 @@ static void begin(struct connection *c, struct upstream_call *call)
 }
 
 /* In one piece: to gather two costs the kernel more than to copy so little. */
+/* It has credentials, in the target or a field of its own. */
+static void forget_head(struct upstream *u)
+{
+    if (u->head.len > 0) {
+        secret_cleanse(u->head.data + u->head.start, u->head.len);
+    }
+    buffer_clear(&u->head);
+    if (u->head.cap > HEAD_KEEP_BYTES) {
+        buffer_release(&u->head);
+    }
+}
+
 static int make_head(struct upstream *u, struct upstream_call *call)
 {
-    buffer_clear(&u->head);
+    uint8_t *room = NULL;
+    /* In one step: each growth would leave a copy in memory that is free. What cannot be reserved
+     * fails below. */
+    (void)buffer_reserve(&u->head, call->head.len + call->target.len + HEAD_FIELD_BYTES, &room);
     int rc = buffer_append(&u->head, call->head.p, call->head.len);
     if (rc == 0) {
         rc = authorization_append(&u->authorization, call->method, call->target, &u->head,
@@ -180,6 +199,7 @@ void exchange_send(struct connection *c, struct upstream_call *call)
     struct upstream *u = c->upstream;
     begin(c, call);
     if (make_head(u, call) != 0) {
+        forget_head(u);
         exchange_fail(c, HEAD_RESET_INTERNAL, "cannot make the head of a request");
         return;
     }
@@ -188,6 +208,7 @@ void exchange_send(struct connection *c, struct upstream_call *call)
         uv_buf_init(call->text + call->head.len, (unsigned)call->body.len),
     };
     write_pieces(c, pieces);
+    forget_head(u);
 }
 
 /* ---- the answer ---- */

@@ -131,10 +131,12 @@ static bool authorize(struct api_call *c, struct database *db)
 static void run_route(void *user, struct database *db)
 {
     struct api_call *c = user;
+    (void)json_text_failed(); /* what failed before concerns others */
     if (authorize(c, db) && c->route->run != NULL) {
         c->route->run(c, db);
     }
     if (json_text_failed() && c->text == NULL) { /* the worker makes the text */
+        c->set_cookie[0] = '\0';
         api_answer(c, 500, NULL);
     }
 }

@@ -14,6 +14,7 @@
 #include "relay/admin/console.h"
 #include "relay/admin/options.h"
 #include "relay/admin/table.h"
+#include "relay/store/describe.h"
 #include "relay/store/servers.h"
 
 /* Between two looks of --watch. */
@@ -102,8 +103,8 @@ static int add_missing(json_t *item, json_t *more)
 /* `live` NULL: the relay knows nothing of it. NULL is "no memory". */
 static json_t *describe(const struct server *server, json_t *live)
 {
-    json_t *item = json_pack("{s:s, s:s, s:b}", "serial", server->serial, "name", server->name,
-                             "enabled", (int)server->enabled);
+    json_t *item = json_pack("{s:s, s:o, s:b}", "serial", server->serial, "name",
+                             describe_text(server->name), "enabled", (int)server->enabled);
     json_t *more = live != NULL ? json_incref(live)
                                 : json_pack("{s:b, s:b, s:s}", "online", 0, "tunnel_up", 0,
                                             "tunnel_reason", "not seen since the start");

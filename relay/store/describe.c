@@ -17,8 +17,7 @@ json_t *describe_time(int64_t wall_s)
     return json_string(text);
 }
 
-/* A text that may have been cut in the middle of a character, or be no UTF-8 at all. */
-static json_t *text_of(const char *text)
+json_t *describe_text(const char *text)
 {
     json_t *made = json_string(text);
     if (made != NULL) {
@@ -61,7 +60,7 @@ static json_t *scope_of(struct span scope)
 json_t *describe_server(const struct server *server)
 {
     return json_pack("{s:s, s:o, s:s, s:b, s:o, s:o, s:I, s:o}", "serial", server->serial, "name",
-                     text_of(server->name), "state", server->enabled ? "enabled" : "disabled",
+                     describe_text(server->name), "state", server->enabled ? "enabled" : "disabled",
                      "may_enable_keys", server->may_enable_keys ? 1 : 0, "command_rate",
                      number_of(server->command_rate.per_s), "command_burst",
                      number_of(server->command_rate.burst), "keys", (json_int_t)server->n_keys,
@@ -71,11 +70,11 @@ json_t *describe_server(const struct server *server)
 json_t *describe_key(const struct key *key)
 {
     return json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
-                     id_of(key->id), "serial", key->serial, "label", text_of(key->label), "state",
-                     keys_state_name(key->state), "rate", number_of(key->rate.per_s), "burst",
-                     number_of(key->rate.burst), "scope", scope_of(key->scope), "expires_at",
-                     describe_time(key->expires_at_s), "created_at",
-                     describe_time(key->created_at_s), "created_by", text_of(key->created_by),
+                     id_of(key->id), "serial", key->serial, "label", describe_text(key->label),
+                     "state", keys_state_name(key->state), "rate", number_of(key->rate.per_s),
+                     "burst", number_of(key->rate.burst), "scope", scope_of(key->scope),
+                     "expires_at", describe_time(key->expires_at_s), "created_at",
+                     describe_time(key->created_at_s), "created_by", describe_text(key->created_by),
                      "rotated_at", describe_time(key->rotated_at_s), "rotated_to",
                      id_of(key->rotated_to), "revoked_at", describe_time(key->revoked_at_s),
                      "last_used_at", describe_time(key->last_used_at_s));
@@ -84,7 +83,7 @@ json_t *describe_key(const struct key *key)
 json_t *describe_audit(const struct audit_row *row)
 {
     return json_pack("{s:I, s:o, s:o, s:o, s:o, s:b, s:o}", "id", (json_int_t)row->id, "at",
-                     describe_time(row->at_s), "who", text_of(row->who), "what", text_of(row->what),
-                     "object", text_of(row->object), "refused", row->refused ? 1 : 0, "detail",
-                     text_of(row->detail));
+                     describe_time(row->at_s), "who", describe_text(row->who), "what",
+                     describe_text(row->what), "object", describe_text(row->object), "refused",
+                     row->refused ? 1 : 0, "detail", describe_text(row->detail));
 }

@@ -12,6 +12,9 @@
 
 /* All return owned; NULL when out of memory. */
 json_t *describe_time(int64_t wall_s);
+/* A text that may have been cut in the middle of a character, or be no UTF-8 at all: then what is
+ * not ASCII becomes "?". */
+json_t *describe_text(const char *text);
 json_t *describe_server(const struct server *server);
 json_t *describe_key(const struct key *key);
 json_t *describe_audit(const struct audit_row *row);

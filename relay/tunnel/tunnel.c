@@ -434,7 +434,8 @@ void tunnel_check_server(struct worker *w, int64_t server)
         struct tunnel *t = tunnel_of(node);
         node = node->next;
         enum head_goaway goaway = HEAD_GOAWAY_DISABLED;
-        const char *objection = t->server == server ? tunnel_objection(t, &goaway) : NULL;
+        bool concerned = t->server == server || server == TUNNEL_ANY_SERVER;
+        const char *objection = concerned ? tunnel_objection(t, &goaway) : NULL;
         if (objection != NULL && t->state != TUNNEL_ENDED) {
             log_event(LOG_LEVEL_INFO, "tunnel is ended", log_text("serial", t->serial),
                       log_uint("tunnel", t->number), log_text("reason", objection));

@@ -48,8 +48,12 @@ void tunnel_retire(struct tunnel *t, enum head_goaway reason, bool at_once, uint
 /* Another tunnel of the same server is newer: this one finishes what is in flight. */
 void tunnel_replace(struct tunnel *t);
 
+/* In place of a server's id, which is 1 at least. */
+#define TUNNEL_ANY_SERVER 0
+
 /* The server was changed: its tunnels of this worker end at once if it is disabled or gone, or if
- * its agent's token is not the one any more that they were opened with. */
+ * its agent's token is not the one any more that they were opened with. TUNNEL_ANY_SERVER: any may
+ * have been. */
 void tunnel_check_server(struct worker *w, int64_t server);
 
 /* Ends now, without waiting for the peer. */

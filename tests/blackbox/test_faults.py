@@ -165,7 +165,11 @@ def test_the_relay_starts_or_says_why_not(tmp_path):
     relay = relay_folder(tmp_path / "relay")
     injector = Injector(tmp_path / "control")
     relay.variables = injector.variables
-    faults = injector.faults(lambda: starts(relay, "no fault"), WANTED)
+
+    def whole():
+        assert starts(relay, "no fault")
+
+    faults = injector.faults(whole, WANTED)
     refused = 0
     for fault in faults:
         injector.arm(fault)
@@ -175,6 +179,7 @@ def test_the_relay_starts_or_says_why_not(tmp_path):
         f"\nstart: {len(faults)} faults, {injector.n_failed()} happened,"
         f" {refused} times it did not start"
     )
+    assert injector.n_failed() > 0
     injector.close()
 
 

@@ -315,3 +315,12 @@ def test_a_secret_given_in_the_wrong_place_is_not_repeated(start_building, secre
         building.get(building.path(call))
     building.get(f"/{text}x/{text}")
     assert text not in building.relay.process.log.text()
+
+
+def test_a_name_that_is_no_utf8_hides_no_building_from_status(start_building):
+    """Typed in a terminal with an old encoding."""
+    building = start_building(relay={"admin": {"listen": f"{HOST}:0"}})
+    building.relay.command("server", "add", OTHER_SERIAL, "--name", "M\udcfcller")
+    done = human(building.relay, "status", "--json", expect=(0, 1))
+    names = {server["serial"]: server["name"] for server in json.loads(done.stdout)["servers"]}
+    assert names == {SERIAL: "", OTHER_SERIAL: "M?ller"}
