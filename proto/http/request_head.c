@@ -143,6 +143,9 @@ static void follow_line(struct request *r)
     const char *head = (const char *)buffer_bytes(&r->head);
     r->method_name.p = head;
     r->path.p = head + r->path_start;
+    if (r->authority.p != NULL) {
+        r->authority.p = r->path.p - r->authority.len; /* the path is right behind it */
+    }
     r->query.p = r->path.p + r->path.len + (r->has_query ? 1 : 0);
 }
 

@@ -27,7 +27,7 @@ FUZZ = ROOT / "tests" / "fuzz"
 BUILD = ROOT / "build" / "fuzz"
 LEDGER = FUZZ / "effort.json"
 PIECE_S = 120
-INPUT_TIMEOUT_S = 60
+INPUT_TIMEOUT_S = 900  # by the clock: at this priority a busy machine stops a target for minutes
 MEMORY_MIB = 2048
 MAX_LEN = os.environ.get("TNX_FUZZ_MAX_LEN", "8192")
 

@@ -146,6 +146,23 @@ static void test_request_host_must_be_the_one_of_an_absolute_form(void **state)
            "GET / 1.1 keep;GET / 1.1 keep;");
 }
 
+/* Which moves in memory while it grows, behind the line that was judged already. */
+static void test_request_absolute_form_stays_the_same_in_front_of_a_long_head(void **state)
+{
+    (void)state;
+    char field[4096];
+    char text[sizeof(field) + 128];
+    memset(field, 'x', sizeof(field) - 1);
+    field[sizeof(field) - 1] = '\0';
+    for (size_t len = 200; len < sizeof(field); len = len * 5 / 4) {
+        int n = snprintf(text, sizeof(text),
+                         "GET http://name.example/a?b HTTP/1.1\r\nX: %.*s\r\n"
+                         "Host: name.example\r\n\r\n",
+                         (int)len, field);
+        verdict_expect(text, (size_t)n, "GET /a?b 1.1 keep;");
+    }
+}
+
 static void test_request_absolute_form_must_be_sound_and_does_not_replace_host(void **state)
 {
     (void)state;
@@ -202,6 +219,7 @@ int main(void)
         CASE(test_request_path_is_refused_not_normalised),
         CASE(test_request_absolute_form_is_stripped),
         CASE(test_request_host_must_be_the_one_of_an_absolute_form),
+        CASE(test_request_absolute_form_stays_the_same_in_front_of_a_long_head),
         CASE(test_request_absolute_form_must_be_sound_and_does_not_replace_host),
         CASE(test_request_line_is_refused_before_the_head_is_complete),
         CASE(test_request_skips_two_empty_lines_and_no_more),
