@@ -19,6 +19,7 @@ ABOUT = {
     "devices": r"tests/simulator/(device|house)\w*\.c",
     "digest": r"agent/upstream/digest\w*\.c",
     "front": r"relay/(front|tunnel)/.*\.c",
+    "house": r"proto/pages/house\.c",
     "lives": r"proto/wire/mux\w*\.c",
     "mux": r"proto/wire/.*\.c",
     "proxy": r"relay/front/(proxy|forwarded)\.c",
