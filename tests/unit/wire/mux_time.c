@@ -123,6 +123,28 @@ static void waiting_requests_are_pinged_for_sooner(void **state)
     assert_true(mux_wants_send(p->relay));
 }
 
+static void who_doubts_the_line_asks_at_once_and_once(void **state)
+{
+    struct pipe *p = *state;
+    mux_ask(p->agent, p->now_ms);
+    assert_true(mux_next_ms(p->agent) == p->now_ms + MUX_REPLY_DEADLINE_MS);
+    p->now_ms += 10;
+    mux_ask(p->agent, p->now_ms); /* the first one waits for its answer */
+    assert_true(mux_next_ms(p->agent) == p->now_ms - 10 + MUX_REPLY_DEADLINE_MS);
+    assert_true(pipe_to_relay(p));
+    assert_true(pipe_to_agent(p));
+    assert_int_equal(mux_rtt_us(p->agent), 10000);
+    assert_false(mux_wants_send(p->agent));
+    assert_true(mux_next_ms(p->agent) == p->now_ms + MUX_PING_IDLE_MS);
+}
+
+static void nobody_is_asked_before_the_handshake(void **state)
+{
+    struct pipe *p = *state;
+    mux_ask(p->relay, p->now_ms);
+    assert_false(mux_wants_send(p->relay));
+}
+
 static void relay_decides_the_times_for_both_within_reason(void **state)
 {
     (void)state;
@@ -236,6 +258,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(any_byte_proves_life, setup, teardown),
         cmocka_unit_test_setup_teardown(no_byte_proves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_requests_are_pinged_for_sooner, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_doubts_the_line_asks_at_once_and_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_is_asked_before_the_handshake, setup_fresh,
+                                        teardown),
         cmocka_unit_test(relay_decides_the_times_for_both_within_reason),
         cmocka_unit_test_setup_teardown(forged_pong_measures_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(handed_is_told_after_a_delay, setup, teardown),
