@@ -7,9 +7,10 @@ program complains.
 
     TNX_BUILD=build/release tests/load/soak.py SECONDS [--rate 100] [--every 5] [--csv F] [--svg F]
 
-Growth is the slope of a straight line through the samples of the last two thirds of the run (least
-squares), times their duration. It may be RSS_KIB, and RSS_KIB_PER_HOUR on top for the time it took;
-descriptors FDS.
+Growth of memory is the slope of a straight line through the samples of the last two thirds of the run
+(least squares), times their duration. It may be RSS_KIB, and RSS_KIB_PER_HOUR on top for the time it took.
+Descriptors come and go with the tunnel and its calls: the lower quartile of the last third may be FDS more
+than that of the third before. Each third needs time for all troubles.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from harness import HOST, SERIAL, Agent, Building, Connection, secret_file  # no
 
 RSS_KIB = 512
 RSS_KIB_PER_HOUR = 1024
-FDS = 2
+FDS = 1
 CLIENTS = 8
 GUID = "1lzPszHWAEuvzxtXBMkzWQ"
 # Commands and status calls, with feedback, by POST, and some that are refused.
@@ -180,6 +181,17 @@ def growth(rows, column):
     return slope * (xs[-1] - xs[0])
 
 
+def low(rows, column):
+    """The lower quartile: of a building that nobody calls, since a rival keeps it away for as long."""
+    return sorted(r[column] for r in rows)[len(rows) // 4]
+
+
+def more_at_rest(rows, column):
+    """In the last third than in the one before."""
+    third = len(rows) // 3
+    return low(rows[2 * third :], column) - low(rows[third : 2 * third], column)
+
+
 def judge(samples):
     wrong = []
     for name, rows in samples.rows.items():
@@ -187,16 +199,16 @@ def judge(samples):
             wrong.append(f"{name}: only {len(rows)} samples")
             continue
         hours = (rows[-1][0] - rows[len(rows) // 3][0]) / 3600
-        rss, fds = growth(rows, 1), growth(rows, 2)
+        rss, fds = growth(rows, 1), more_at_rest(rows, 2)
         print(
             f"{name}: RSS {rows[0][1]} KiB at first, {rows[-1][1]} at last,"
             f" {max(r[1] for r in rows)} at most, growth {rss:+.0f} KiB;"
-            f" descriptors {rows[0][2]} at first, {rows[-1][2]} at last, growth {fds:+.1f}"
+            f" descriptors {rows[0][2]} at first, {rows[-1][2]} at last, growth {fds:+}"
         )
         if rss > RSS_KIB + RSS_KIB_PER_HOUR * hours:
             wrong.append(f"{name}: RSS grew by {rss:.0f} KiB")
         if fds > FDS:
-            wrong.append(f"{name}: {fds:.1f} descriptors more")
+            wrong.append(f"{name}: {fds} descriptors more")
     return wrong
 
 
