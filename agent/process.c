@@ -2,12 +2,10 @@
 /* The process: limits, memory, runtime file. */
 #include "agent/process.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <link.h>
 #include <malloc.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "proto/base/runtime_file.h"
 #include "proto/json/json_text.h"
 
 /* libwebsockets sizes its tables by the limit of files. 32 relays, 64 connections to the server and
@@ -39,21 +38,8 @@ void process_prepare(void)
     }
 }
 
-static bool write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "we");
-    if (f == NULL) {
-        return false;
-    }
-    bool written = fputs(text, f) >= 0;
-    return fclose(f) == 0 && written;
-}
-
 int process_write_runtime(const struct config *c, struct error_text *e)
 {
-    char path[CONF_LINE_BYTES];
-    int rc = 0;
-
     if (c->runtime_file == NULL) {
         return 0;
     }
@@ -64,12 +50,7 @@ int process_write_runtime(const struct config *c, struct error_text *e)
     if (text == NULL) {
         return error_set(e, ERROR_NOMEM, "no memory");
     }
-    /* Whole or not at all for whoever waits for it. */
-    int n = snprintf(path, sizeof(path), "%s.new", c->runtime_file);
-    if (n < 0 || (size_t)n >= sizeof(path) || !write_text(path, text) ||
-        rename(path, c->runtime_file) != 0) {
-        rc = error_set(e, ERROR_IO, "cannot write %s: %s", c->runtime_file, strerror(errno));
-    }
+    int rc = runtime_file_write(c->runtime_file, text, e);
     free(text);
     return rc;
 }

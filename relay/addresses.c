@@ -2,7 +2,6 @@
 /* The listeners of the configuration. */
 #include "relay/addresses.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -13,6 +12,7 @@
 
 #include "proto/base/conf.h"
 #include "proto/base/log.h"
+#include "proto/base/runtime_file.h"
 #include "proto/json/json_text.h"
 #include "relay/front/listener.h"
 #include "relay/front/session.h"
@@ -153,25 +153,6 @@ static json_t *describe(const struct relay *relay)
     return root;
 }
 
-static int write_file(const char *path, const char *text, struct error_text *e)
-{
-    char temporary[4096];
-    int len = snprintf(temporary, sizeof(temporary), "%s.new", path);
-    if (len < 0 || (size_t)len >= sizeof(temporary)) {
-        return error_set(e, ERROR_CONFIG, "runtime_file: path too long");
-    }
-    FILE *f = fopen(temporary, "we");
-    if (f == NULL) {
-        return error_set(e, ERROR_IO, "cannot write %s: %s", temporary, strerror(errno));
-    }
-    bool ok = fputs(text, f) >= 0;
-    ok = fclose(f) == 0 && ok;
-    if (!ok || rename(temporary, path) < 0) {
-        return error_set(e, ERROR_IO, "cannot write %s: %s", path, strerror(errno));
-    }
-    return 0;
-}
-
 int addresses_announce(const struct relay *relay, const struct relay_config *c,
                        struct error_text *e)
 {
@@ -181,7 +162,7 @@ int addresses_announce(const struct relay *relay, const struct relay_config *c,
     if (text == NULL) {
         return error_set(e, ERROR_NOMEM, "out of memory");
     }
-    int err = c->runtime_file != NULL ? write_file(c->runtime_file, text, e) : 0;
+    int err = c->runtime_file != NULL ? runtime_file_write(c->runtime_file, text, e) : 0;
     free(text);
     return err;
 }
