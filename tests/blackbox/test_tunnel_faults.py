@@ -271,13 +271,18 @@ class Faults:
     def agent_killed(self):
         self.kill(self.building.agent)
         self.run.pass_time(self.random.choice([0, 0.5]))
-        self.building.agent.start()
+        self.start_agent()
 
     def agent_restarted(self):
         process = self.building.agent.process
         process.stop()
         self.logs.append((process.name, process.log.text()))
+        self.start_agent()
+
+    def start_agent(self):
         self.building.agent.start()
+        # Before that SIGTERM, which another fault or the end may send, ends it as any program.
+        self.building.agent.process.wait_log("msg=started")
 
     def agent_stopped(self):
         self.stopped(self.building.agent, 4)
