@@ -76,9 +76,20 @@ static int option(int level, int name)
     return value;
 }
 
+/* Not where an emulated system call has a part of it only (qemu-user, deploy/cross). */
+static void need_whole_tcp_info(void)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    if (getsockopt(near_end, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || len < sizeof(info)) {
+        skip();
+    }
+}
+
 static void test_tcp_line_silence_grows_until_the_peer_is_heard(void **state)
 {
     (void)state;
+    need_whole_tcp_info();
     pass(far_end, near_end);
     uint32_t before_ms = tcp_line_silence_ms(near_end);
     assert_int_equal(poll(NULL, 0, 20 * TICK_MS), 0);
@@ -93,6 +104,7 @@ static void test_tcp_line_silence_grows_until_the_peer_is_heard(void **state)
 static void test_tcp_line_is_not_silent_while_data_comes_one_way(void **state)
 {
     (void)state;
+    need_whole_tcp_info();
     char bytes[MESSAGE_BYTES] = {0};
     for (int i = 0; i < 5; i++) {
         pass(near_end, far_end);
@@ -113,6 +125,7 @@ static void test_tcp_line_is_not_silent_while_data_comes_one_way(void **state)
 static void test_tcp_line_knows_the_round_trip_of_what_was_sent(void **state)
 {
     (void)state;
+    need_whole_tcp_info();
     pass(near_end, far_end);
     pass(far_end, near_end);
     assert_in_range(tcp_line_rtt_us(near_end), 1, 1000000);
