@@ -8,8 +8,9 @@ same functions called each other on the way there) the first and the last only, 
 
     TNX_FAULTS=sites pytest -s tests/blackbox/test_faults.py
 
-which takes hours; TNX_FAULTS_PART=3/20 makes the third of twenty pieces of it. TNX_FAULTS=1000000 lets
-each single allocation fail, which takes many times as long.
+which takes hours; TNX_FAULTS_PART=3/20 makes the third of twenty pieces of it, TNX_FAULTS_KINDS="write open"
+lets only these kinds fail (faults.py). TNX_FAULTS=1000000 lets each single allocation fail, which takes many
+times as long.
 """
 
 import json
@@ -329,6 +330,13 @@ class Victim:
         wait_any(relay, r"configuration reloaded|new configuration refused", start)
         self.call()
 
+    def reload_agent(self):
+        agent = self.building.agent.process
+        start = agent.log.count()
+        agent.signal(signal.SIGHUP)
+        wait_any(agent, r"configuration (not )?reloaded", start)
+        self.call()
+
     def drain(self):
         """The relay is stopped with a call in flight, and started again; its start has a test of its
         own."""
@@ -425,9 +433,14 @@ def wait_any(process, pattern, start):
     assert time.monotonic() < until, process.log.tail()
 
 
-PHASES = ("call", "call_on_kept", "enable_key", "reload", "reconnect", "restart_agent", "drain")
+PHASES = (
+    "call", "call_on_kept", "enable_key", "reload", "reload_agent", "reconnect", "restart_agent", "drain"
+)
 # Some are slow; what they do is done by the others too.
-SHARE = {"call": 4, "call_on_kept": 3, "enable_key": 2, "reload": 2, "reconnect": 1, "restart_agent": 1, "drain": 1}
+SHARE = {
+    "call": 4, "call_on_kept": 3, "enable_key": 2, "reload": 2, "reload_agent": 2, "reconnect": 1,
+    "restart_agent": 1, "drain": 1,
+}
 
 
 def hit(victim, phase, part):

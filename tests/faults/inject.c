@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A library to be preloaded (LD_PRELOAD) that makes one call into libc fail when it is told to,
- * whoever calls: our own code, libuv, OpenSSL, SQLite, libwebsockets.
+ * whoever calls: our own code, libuv, OpenSSL, SQLite, libwebsockets. Here is which call, and what
+ * allocates; the other functions are in calls.c.
  *
  * It is controlled through a file, a struct control, that the test maps too (TNX_FAULT_FILE), so
- * that a program that runs already can be hit in the middle of what it does. Without that variable,
- * and in programs that are not ours, it does nothing. Read and write fail on sockets and regular
- * files only: libuv takes the failure of its own wake-up descriptors for the end of the world. */
-#include <dlfcn.h>
+ * that a program that runs already can be hit in the middle of what it does. Without that
+ * variable, and in programs that are not ours, it does nothing. */
+#include "tests/faults/inject.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,14 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include <unwind.h>
-
-/* The order is the test's too (faults.py). */
-enum kind { MEMORY, READ, WRITE, ACCEPT, SOCKET, CONNECT, OPEN, SYNC, EPOLL, N_KINDS };
 
 /* The test's too; none of the programs' own. */
 enum { LIBUV_GAVE_UP = 77 };
@@ -135,7 +129,7 @@ static bool counts_down(bool armed)
     return armed && (wanted == 0 || wanted == w.hash);
 }
 
-static bool fails(enum kind kind)
+bool inject_fails(enum kind kind)
 {
     if (control == NULL || exempt) {
         return false;
@@ -153,38 +147,12 @@ static bool fails(enum kind kind)
     return true;
 }
 
-static int give(int code)
-{
-    errno = code;
-    return -1;
-}
-
-/* True if the call on `fd` is to fail; sets errno as such a descriptor would. */
-static bool io_fails(enum kind kind, int fd, int of_socket, int of_file)
-{
-    struct stat s;
-    if (control == NULL || fstat(fd, &s) != 0 || !(S_ISSOCK(s.st_mode) || S_ISREG(s.st_mode)) ||
-        !fails(kind)) {
-        return false;
-    }
-    errno = S_ISSOCK(s.st_mode) ? of_socket : of_file;
-    return true;
-}
-
-/* The libc's (or a sanitizer's) function of that name. */
-#define NEXT(name) ((typeof(&(name)))dlsym(RTLD_NEXT, #name))
-#define KEEP(name)                                                                                 \
-    static typeof(&(name)) next;                                                                   \
-    if (next == NULL) {                                                                            \
-        next = NEXT(name);                                                                         \
-    }
-
 /* glibc's own names of parameters are reserved ones.
  * NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 void *malloc(size_t size)
 {
     KEEP(malloc)
-    if (fails(MEMORY)) {
+    if (inject_fails(MEMORY)) {
         errno = ENOMEM;
         return NULL;
     }
@@ -194,7 +162,7 @@ void *malloc(size_t size)
 void *calloc(size_t n, size_t size)
 {
     KEEP(calloc)
-    if (fails(MEMORY)) {
+    if (inject_fails(MEMORY)) {
         errno = ENOMEM;
         return NULL;
     }
@@ -204,7 +172,7 @@ void *calloc(size_t n, size_t size)
 void *realloc(void *p, size_t size)
 {
     KEEP(realloc)
-    if (size > 0 && fails(MEMORY)) {
+    if (size > 0 && inject_fails(MEMORY)) {
         errno = ENOMEM;
         return NULL;
     }
@@ -216,6 +184,23 @@ char *strdup(const char *text)
     size_t len = strlen(text) + 1;
     char *copy = malloc(len);
     return copy == NULL ? NULL : memcpy(copy, text, len);
+}
+
+char *strndup(const char *text, size_t most)
+{
+    size_t len = strnlen(text, most);
+    char *copy = malloc(len + 1);
+    if (copy != NULL) {
+        memcpy(copy, text, len);
+        copy[len] = '\0';
+    }
+    return copy;
+}
+
+int posix_memalign(void **p, size_t alignment, size_t size)
+{
+    KEEP(posix_memalign)
+    return inject_fails(MEMORY) ? ENOMEM : next(p, alignment, size);
 }
 
 int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes)
@@ -250,112 +235,5 @@ void abort(void)
     KEEP(abort)
     next();
     __builtin_unreachable();
-}
-
-ssize_t read(int fd, void *bytes, size_t len)
-{
-    KEEP(read)
-    return io_fails(READ, fd, ECONNRESET, EIO) ? -1 : next(fd, bytes, len);
-}
-
-ssize_t pread64(int fd, void *bytes, size_t len, off64_t at)
-{
-    KEEP(pread64)
-    return io_fails(READ, fd, EIO, EIO) ? -1 : next(fd, bytes, len, at);
-}
-
-ssize_t recv(int fd, void *bytes, size_t len, int flags)
-{
-    KEEP(recv)
-    return io_fails(READ, fd, ECONNRESET, EIO) ? -1 : next(fd, bytes, len, flags);
-}
-
-ssize_t write(int fd, const void *bytes, size_t len)
-{
-    KEEP(write)
-    return io_fails(WRITE, fd, EPIPE, ENOSPC) ? -1 : next(fd, bytes, len);
-}
-
-ssize_t writev(int fd, const struct iovec *parts, int n)
-{
-    KEEP(writev)
-    return io_fails(WRITE, fd, EPIPE, ENOSPC) ? -1 : next(fd, parts, n);
-}
-
-ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t at)
-{
-    KEEP(pwrite64)
-    return io_fails(WRITE, fd, EIO, ENOSPC) ? -1 : next(fd, bytes, len, at);
-}
-
-ssize_t send(int fd, const void *bytes, size_t len, int flags)
-{
-    KEEP(send)
-    return io_fails(WRITE, fd, EPIPE, ENOSPC) ? -1 : next(fd, bytes, len, flags);
-}
-
-ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
-{
-    KEEP(sendmsg)
-    return io_fails(WRITE, fd, EPIPE, ENOSPC) ? -1 : next(fd, m, flags);
-}
-
-int accept4(int fd, struct sockaddr *address, socklen_t *len, int flags)
-{
-    KEEP(accept4)
-    return fails(ACCEPT) ? give(EMFILE) : next(fd, address, len, flags);
-}
-
-int socket(int domain, int type, int protocol)
-{
-    KEEP(socket)
-    return fails(SOCKET) ? give(EMFILE) : next(domain, type, protocol);
-}
-
-int connect(int fd, const struct sockaddr *address, socklen_t len)
-{
-    KEEP(connect)
-    return fails(CONNECT) ? give(ENETUNREACH) : next(fd, address, len);
-}
-
-int open(const char *path, int flags, ...)
-{
-    KEEP(open)
-    va_list more;
-    va_start(more, flags);
-    mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
-    va_end(more);
-    return fails(OPEN) ? give(EMFILE) : next(path, flags, mode);
-}
-
-int open64(const char *path, int flags, ...)
-{
-    KEEP(open64)
-    va_list more;
-    va_start(more, flags);
-    mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
-    va_end(more);
-    return fails(OPEN) ? give(EMFILE) : next(path, flags, mode);
-}
-
-int fsync(int fd)
-{
-    KEEP(fsync)
-    return fails(SYNC) ? give(EIO) : next(fd);
-}
-
-int fdatasync(int fd)
-{
-    KEEP(fdatasync)
-    return fails(SYNC) ? give(EIO) : next(fd);
-}
-
-struct epoll_event;
-int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
-
-int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
-{
-    KEEP(epoll_ctl)
-    return fails(EPOLL) ? give(ENOSPC) : next(epoll, op, fd, event);
 }
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
