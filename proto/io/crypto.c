@@ -1,17 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OpenSSL's beginning. While it lasts, an allocation that fails ends the program. */
+/* OpenSSL's beginning. While it lasts, an allocation that fails ends the program.
+ *
+ * And OpenSSL's memory. So that idle connections hold no buffer (SSL_MODE_RELEASE_BUFFERS), each
+ * SSL_read and each SSL_write allocates one for a record and frees it again. They are too long for
+ * malloc's cache of a thread: each is cut from its neighbours and merged with them again. So a
+ * thread keeps the one that it freed last. */
 #include "proto/io/crypto.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static bool starting; /* written before there is a second thread */
+/* A record's buffer is longer than its payload: by its header, tag and padding, a few hundred
+ * bytes. All are allocated with the same length, so that what one left serves the next. */
+#define RECORD_PAYLOAD_BYTES 16384
+#define RECORD_BUFFER_BYTES  (RECORD_PAYLOAD_BYTES + 1024)
+/* malloc may give so much more than was asked for. */
+#define MALLOC_SLACK_BYTES 64
+
+/* Both written before there is a second thread. */
+static bool starting;
+static pthread_key_t thread_end; /* its value is set in threads that have kept a buffer */
+
 static _Thread_local bool failed;
+static _Thread_local void *spare_record; /* owned */
 
 /* Not exit(): what OpenSSL has registered for the end would run into its half as well. */
 static void give_up(void)
@@ -33,10 +51,23 @@ static void *check(void *p, size_t len)
     return p;
 }
 
+static void *allocate_record(void)
+{
+    void *p = spare_record;
+    if (p == NULL) {
+        return check(malloc(RECORD_BUFFER_BYTES), RECORD_BUFFER_BYTES);
+    }
+    spare_record = NULL;
+    return p;
+}
+
 static void *allocate(size_t len, const char *file, int line)
 {
     (void)file;
     (void)line;
+    if (len > RECORD_PAYLOAD_BYTES && len <= RECORD_BUFFER_BYTES) {
+        return allocate_record();
+    }
     return check(malloc(len), len);
 }
 
@@ -47,10 +78,34 @@ static void *allocate_again(void *old, size_t len, const char *file, int line)
     return check(realloc(old, len), len);
 }
 
+/* True of every buffer from allocate_record, and of what may serve as one. */
+static bool can_hold_record(void *p)
+{
+    size_t len = malloc_usable_size(p);
+    return len >= RECORD_BUFFER_BYTES && len <= RECORD_BUFFER_BYTES + MALLOC_SLACK_BYTES;
+}
+
+static void on_thread_end(void *spare)
+{
+    void **record = spare;
+    free(*record);
+    *record = NULL;
+}
+
+static bool is_end_watched(void)
+{
+    return pthread_getspecific(thread_end) != NULL ||
+           pthread_setspecific(thread_end, &spare_record) == 0;
+}
+
 static void release(void *p, const char *file, int line)
 {
     (void)file;
     (void)line;
+    if (spare_record == NULL && can_hold_record(p) && is_end_watched()) {
+        spare_record = p;
+        return;
+    }
     free(p);
 }
 
@@ -58,6 +113,9 @@ void crypto_start(void)
 {
     unsigned char byte;
 
+    if (pthread_key_create(&thread_end, on_thread_end) != 0) {
+        give_up();
+    }
     starting = CRYPTO_set_mem_functions(allocate, allocate_again, release) == 1;
     if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1 ||
         RAND_bytes(&byte, sizeof(byte)) != 1) {

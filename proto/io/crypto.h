@@ -11,7 +11,8 @@
 /* Makes what all uses of OpenSSL share: context, configuration, providers, random numbers. First in
  * the program, before any other use of OpenSSL and any thread. Without memory for it the program
  * ends, with a sentence and exit code 1; so it does if openssl.cnf is broken. Later failures are
- * errors of the calls that have them. */
+ * errors of the calls that have them. From then on each thread keeps one buffer that OpenSSL has
+ * freed, of a record's length, for its next record. */
 void crypto_start(void);
 
 /* True if OpenSSL was refused memory on this thread since this was last asked. For what it counts

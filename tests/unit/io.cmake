@@ -6,6 +6,7 @@ target_link_libraries(test_io_pair_files PUBLIC proto_io PkgConfig::cmocka)
 add_library(test_io_ends STATIC io/ends.c io/far.c)
 target_link_libraries(test_io_ends PUBLIC test_io_pair_files)
 
+tnx_unit(io/crypto proto_io)
 tnx_unit(io/wheel proto_io)
 tnx_unit(io/signals proto_io)
 tnx_unit(io/tcp_line proto_io)
