@@ -448,9 +448,10 @@ void worker_close(struct worker *w)
     buffer_close(&w->scratch);
     buffer_close(&w->frame);
     buffer_close(&w->answer);
-    if (w->spare_request != NULL) {
-        request_close(w->spare_request);
-        free(w->spare_request);
+    while (w->n_spare_requests > 0) {
+        struct request *r = w->spare_requests[--w->n_spare_requests];
+        request_close(r);
+        free(r);
     }
     websocket_parser_free(w->spare_parser);
     tls_server_free(w->tls);

@@ -167,7 +167,7 @@ void mux_streams_remove(struct mux_streams *t, struct mux_stream *s)
     if (s->queue.cap > MUX_STREAMS_SPARE_BYTES) {
         buffer_release(&s->queue);
     }
-    list_push(&t->spare, &s->open);
+    list_push(t->spare.next, &s->open); /* in front: the next one is still in the caches */
     t->n_spare++;
 }
 

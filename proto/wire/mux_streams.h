@@ -11,9 +11,9 @@
 #include "proto/base/buffer.h"
 #include "proto/base/list.h"
 
-/* Ended stream objects kept for the next ones, and the largest queue memory kept with each (a
- * usual request head fits). */
-#define MUX_STREAMS_SPARE_MAX   32
+/* Ended stream objects kept for the next ones until a tick finds none open, and the largest queue
+ * memory kept with each (a usual request head fits). */
+#define MUX_STREAMS_SPARE_MAX   256
 #define MUX_STREAMS_SPARE_BYTES 1024
 
 /* How far the request and its answer have come (PROTOCOL.md 5). */

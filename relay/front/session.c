@@ -37,13 +37,12 @@ void session_set_deadline(struct session *s, uint32_t ms)
 
 static struct request *take_request(struct worker *w)
 {
-    struct request *r = w->spare_request;
-    w->spare_request = NULL;
-    if (r == NULL) {
-        r = malloc(sizeof(*r));
-        if (r != NULL) {
-            request_init(r);
-        }
+    if (w->n_spare_requests > 0) {
+        return w->spare_requests[--w->n_spare_requests];
+    }
+    struct request *r = malloc(sizeof(*r));
+    if (r != NULL) {
+        request_init(r);
     }
     return r;
 }
@@ -56,9 +55,9 @@ void session_give_request(struct session *s)
     if (r == NULL) {
         return;
     }
-    if (w->spare_request == NULL) {
+    if (w->n_spare_requests < WORKER_SPARE_REQUESTS) {
         request_reset(r);
-        w->spare_request = r;
+        w->spare_requests[w->n_spare_requests++] = r;
         return;
     }
     request_close(r);

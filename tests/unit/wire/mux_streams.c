@@ -107,15 +107,28 @@ static void table_agrees_with_a_plain_array_over_a_long_life(void **state)
 static void spare_objects_are_few_and_reused(void **state)
 {
     (void)state;
-    for (uint32_t id = 1; id <= 100; id++) {
+    uint32_t n = MUX_STREAMS_SPARE_MAX + 10;
+    for (uint32_t id = 1; id <= n; id++) {
         add(id);
     }
     while (mux_streams_first(&t) != NULL) {
         mux_streams_remove(&t, mux_streams_first(&t));
     }
     assert_int_equal(t.n_spare, MUX_STREAMS_SPARE_MAX);
-    add(101);
+    add(n + 1);
     assert_int_equal(t.n_spare, MUX_STREAMS_SPARE_MAX - 1);
+}
+
+static void spare_object_of_the_last_stream_is_the_next_one(void **state)
+{
+    (void)state;
+    add(1);
+    add(2);
+    const struct mux_stream *last = mux_streams_find(&t, 1);
+    mux_streams_remove(&t, mux_streams_find(&t, 2));
+    mux_streams_remove(&t, mux_streams_find(&t, 1));
+    add(3);
+    assert_ptr_equal(mux_streams_find(&t, 3), last);
 }
 
 static void spare_object_remembers_nothing(void **state)
@@ -159,6 +172,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(table_agrees_with_a_plain_array_over_a_long_life, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(spare_objects_are_few_and_reused, setup, teardown),
+        cmocka_unit_test_setup_teardown(spare_object_of_the_last_stream_is_the_next_one, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(spare_object_remembers_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(trim_gives_everything_back_once_nothing_is_open, setup,
                                         teardown),
