@@ -6,9 +6,11 @@
  * libuv support at run time (package libwebsockets-evlib-uv). */
 #include "agent/tunnel/link_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/base/log.h"
 #include "proto/base/span.h"
@@ -34,6 +36,35 @@ static void emit(int level, const char *line)
     (void)level;
     log_event(LOG_LEVEL_DEBUG, "libwebsockets",
               log_span("line", (struct span){line, strcspn(line, "\n")}));
+}
+
+static bool starting; /* there is one thread */
+
+/* While lws makes its context, memory that ends ends the program: on that path 4.1.6 destroys the
+ * context with a loop that it has not been given yet, and crashes. */
+static void *allocate(void *old, size_t len, const char *what)
+{
+    (void)what;
+    if (len == 0) {
+        free(old);
+        return NULL;
+    }
+    void *p = old == NULL ? malloc(len) : realloc(old, len);
+    if (p == NULL && starting) {
+        (void)fprintf(stderr, "%s: libwebsockets cannot start: no memory\n",
+                      program_invocation_short_name);
+        _exit(1); /* not exit(): the loop and its handles are half made */
+    }
+    return p;
+}
+
+static struct lws_context *create_context(const struct lws_context_creation_info *info)
+{
+    lws_set_allocator(allocate);
+    starting = true;
+    struct lws_context *context = lws_create_context(info);
+    starting = false;
+    return context;
 }
 
 static uint64_t options(void)
@@ -109,7 +140,7 @@ int link_set_new(uv_loop_t *loop, struct link_set **set, struct error_text *e)
         .max_http_header_pool = HEADER_POOL,
         .timeout_secs = LINK_OPEN_MS / 1000,
     };
-    s->context = lws_create_context(&info);
+    s->context = create_context(&info);
     if (s->context == NULL) {
         free(s);
         return error_set(e, ERROR_INTERNAL,

@@ -6,6 +6,7 @@ tnx_failing_allocator(test_agent_trust)
 tnx_unit(agent/race agent_tunnel)
 tnx_unit(agent/lookup agent_tunnel)
 tnx_unit(agent/link agent_tunnel)
+tnx_failing_allocator(test_agent_link)
 tnx_unit(agent/config agent_core)
 
 # The tests are the name resolver, and in one of them the line.

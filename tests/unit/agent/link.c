@@ -11,6 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/base/allocator.h"
 
 static uv_loop_t loop;
 static struct link_set *set;
@@ -230,6 +234,41 @@ static void test_link_set_ends_without_links(void **state)
     (void)state;
 }
 
+/* In a process of its own, for that is what ends: its exit code. */
+static int start_without(size_t nth)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct error_text e = {""};
+        uv_loop_t own;
+        struct link_set *made = NULL;
+        if (uv_loop_init(&own) != 0) {
+            _exit(3);
+        }
+        allocator_refuse_after(nth);
+        int rc = link_set_new(&own, &made, &e);
+        _exit(rc == 0 ? (allocator_reset() ? 5 : 0) : 2);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_link_set_without_memory_is_an_error_or_the_end_of_the_program(void **state)
+{
+    (void)state;
+    size_t n_ended = 0;
+    int code;
+
+    assert_int_equal(start_without(0), 2);
+    for (size_t n = 1; (code = start_without(n)) != 0; n++) {
+        assert_int_equal(code, 1);
+        n_ended++;
+    }
+    assert_true(n_ended > 1); /* the context, and what is in it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +280,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_link_serial_and_token_at_their_limits, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_link_set_ends_without_links, set_up, tear_down),
+        cmocka_unit_test(test_link_set_without_memory_is_an_error_or_the_end_of_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
