@@ -162,6 +162,20 @@ static SSL_CTX *new_context(void)
     return ctx;
 }
 
+/* OpenSSL reads extensions at the first handshake that wants them, and only once: a root for whose
+ * extensions there is no memory then does not count any more. */
+static void read_extensions(X509_STORE *store)
+{
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+
+    for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        X509 *root = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        if (root != NULL) {
+            (void)X509_get_extension_flags(root); /* whether it may be trusted is found later */
+        }
+    }
+}
+
 /* The roots to trust, or NULL with *rc set. */
 static X509_STORE *load_roots(const char *ca_file, int *rc, struct error_text *e)
 {
@@ -183,6 +197,7 @@ static X509_STORE *load_roots(const char *ca_file, int *rc, struct error_text *e
         X509_STORE_free(store);
         return NULL;
     }
+    read_extensions(store);
     if (crypto_memory_failed()) {
         *rc = error_set(e, ERROR_NOMEM, "no memory for certificates");
         X509_STORE_free(store);

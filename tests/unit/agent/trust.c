@@ -377,6 +377,27 @@ static void test_trust_that_is_made_knows_its_roots_though_memory_ends(void **st
     assert_true(n_refused > 50);
 }
 
+/* OpenSSL reads what a root's extensions say when it is asked for, once: had there been no memory
+ * for them just then, the root would not count any more. */
+static void test_trust_has_read_the_extensions_of_its_roots(void **state)
+{
+    struct url relay;
+    struct trust *t = NULL;
+    struct error_text e;
+    (void)state;
+    assert_int_equal(url_parse_relay("wss://relay.example", &relay, NULL), 0);
+    const struct trust_settings settings = {&relay, made.ca_file, NULL, 0};
+    assert_int_equal(trust_new(&settings, &t, &e), 0);
+    STACK_OF(X509_OBJECT) *roots =
+        X509_STORE_get0_objects(SSL_CTX_get_cert_store(trust_context(t)));
+    X509 *root = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(roots, 0));
+    allocator_refuse_after(0);
+    uint32_t flags = X509_get_extension_flags(root);
+    assert_false(allocator_reset());
+    assert_false((flags & EXFLAG_INVALID) != 0);
+    trust_free(t);
+}
+
 int main(void)
 {
     crypto_start();
@@ -390,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_trust_begin_forgets_and_change_takes_effect),
         cmocka_unit_test(test_trust_parses_pins),
         cmocka_unit_test(test_trust_that_is_made_knows_its_roots_though_memory_ends),
+        cmocka_unit_test(test_trust_has_read_the_extensions_of_its_roots),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
