@@ -28,8 +28,8 @@
 #include "relay/tunnel/board.h"
 #include "relay/tunnel/registry.h"
 
-/* Requests that are over and kept for the next ones, 4 to 6 kB each: malloc's own cache of a thread
- * takes nothing that long. */
+/* Requests that are over and kept for the next ones until the worker ends, 4 to 6 kB each: malloc's
+ * own cache of a thread takes nothing that long. */
 #define WORKER_SPARE_REQUESTS 256
 
 struct worker;

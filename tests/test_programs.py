@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the compiler and the linker made of the programs that are packed."""
+"""What the compiler and the linker made of the programs of the release build."""
 
 import re
 

@@ -7,12 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool put_text(const char *path, const char *text)
+static bool put_text(FILE *f, const char *text)
 {
-    FILE *f = fopen(path, "we");
-    if (f == NULL) {
-        return false;
-    }
     bool written = fputs(text, f) >= 0;
     return fclose(f) == 0 && written;
 }
@@ -25,10 +21,13 @@ int runtime_file_write(const char *path, const char *text, struct error_text *e)
     if (len < 0 || (size_t)len >= sizeof(new_path)) {
         return error_set(e, ERROR_CONFIG, "runtime_file: path too long");
     }
-    if (put_text(new_path, text) && rename(new_path, path) == 0) {
+    FILE *f = fopen(new_path, "we");
+    if (f != NULL && put_text(f, text) && rename(new_path, path) == 0) {
         return 0;
     }
     (void)error_set(e, ERROR_IO, "cannot write %s: %s", path, strerror(errno));
-    (void)unlink(new_path); /* it may not be there */
+    if (f != NULL) {
+        (void)unlink(new_path);
+    }
     return ERROR_IO;
 }

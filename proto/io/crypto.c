@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proto/base/poison.h"
+
 /* A record's buffer is longer than its payload: by its header, tag and padding, a few hundred
  * bytes. All are allocated with the same length, so that what one left serves the next. */
 #define RECORD_PAYLOAD_BYTES 16384
@@ -51,14 +53,15 @@ static void *check(void *p, size_t len)
     return p;
 }
 
-static void *allocate_record(void)
+static void *allocate_record(size_t len)
 {
-    void *p = spare_record;
-    if (p == NULL) {
-        return check(malloc(RECORD_BUFFER_BYTES), RECORD_BUFFER_BYTES);
-    }
+    void *p = spare_record != NULL ? spare_record : malloc(RECORD_BUFFER_BYTES);
     spare_record = NULL;
-    return p;
+    if (p != NULL) {
+        poison(p, RECORD_BUFFER_BYTES); /* what is behind `len` is not the record's */
+        unpoison(p, len);
+    }
+    return check(p, len);
 }
 
 static void *allocate(size_t len, const char *file, int line)
@@ -66,7 +69,7 @@ static void *allocate(size_t len, const char *file, int line)
     (void)file;
     (void)line;
     if (len > RECORD_PAYLOAD_BYTES && len <= RECORD_BUFFER_BYTES) {
-        return allocate_record();
+        return allocate_record(len);
     }
     return check(malloc(len), len);
 }
@@ -103,6 +106,7 @@ static void release(void *p, const char *file, int line)
     (void)file;
     (void)line;
     if (spare_record == NULL && can_hold_record(p) && is_end_watched()) {
+        poison(p, RECORD_BUFFER_BYTES);
         spare_record = p;
         return;
     }

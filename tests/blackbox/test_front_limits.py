@@ -23,6 +23,7 @@ NON_READERS = 12
 # What the clients that do not read may cost together: windows and buffers, not their bodies.
 UNREAD_BYTES = 12 << 20
 FEW_DESCRIPTORS = 64
+MANY_HEADS = 300  # WORKER_SPARE_REQUESTS is 256
 
 
 @pytest.fixture
@@ -203,6 +204,23 @@ def test_running_out_of_descriptors_is_survived(start_building):
         assert live.request(path).status == 200
     # Also for agents and new clients.
     assert building.get(building.path("system/serverStatus")).status == 200
+
+
+# --- more requests at a time than are kept for the next ones ------------------------------------
+
+
+def test_more_requests_than_the_relay_keeps_come_and_go_and_come_again(start_relay):
+    relay = start_relay(limits={"connections_per_address": 2 * MANY_HEADS})
+    for _ in range(2):
+        with contextlib.ExitStack() as stack:
+            half = [stack.enter_context(harness.Connection(relay.http)) for _ in range(MANY_HEADS)]
+            for c in half:
+                c.send(f"GET /unknown HTTP/1.1\r\nHost: {HOST}\r\n".encode())
+            assert serves(relay)
+            for c in half:
+                c.send(b"\r\n")
+            assert {c.answer().status for c in half} == {301}
+    assert serves(relay)
 
 
 # --- heads that do not end ----------------------------------------------------------------------

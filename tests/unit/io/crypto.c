@@ -3,6 +3,7 @@
  * tests/blackbox; what it was refused: tls.c. */
 #include "proto/io/crypto.h"
 
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -79,6 +80,15 @@ static void test_crypto_other_memory_is_not_of_records(void **state)
     OPENSSL_free(record);
 }
 
+static void test_crypto_much_memory_is_not_kept(void **state)
+{
+    (void)state;
+    OPENSSL_free(OPENSSL_malloc(65536));
+    void *record = take(READ_BUFFER_BYTES);
+    assert_in_range(malloc_usable_size(record), READ_BUFFER_BYTES, 20000);
+    OPENSSL_free(record);
+}
+
 static void test_crypto_buffer_that_grows_stays_whole(void **state)
 {
     (void)state;
@@ -132,6 +142,7 @@ int main(void)
         CASE(test_crypto_buffer_of_a_record_serves_the_next_one),
         CASE(test_crypto_buffers_in_use_are_apart),
         CASE(test_crypto_other_memory_is_not_of_records),
+        CASE(test_crypto_much_memory_is_not_kept),
         CASE(test_crypto_buffer_that_grows_stays_whole),
         CASE(test_crypto_buffers_go_from_thread_to_thread),
     };
