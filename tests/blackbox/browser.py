@@ -10,6 +10,8 @@ from pathlib import Path
 
 from selenium import webdriver
 from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
     NoSuchElementException,
     StaleElementReferenceException,
     TimeoutException,
@@ -24,6 +26,13 @@ from harness import DEADLINE
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--disable-dev-shm-usage", "--lang=en-GB", "--hide-scrollbars")
+# What a page says that is still changing: it is gone, or behind a dialog that closes.
+NOT_YET = (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 DESKTOP = (1280, 860)
 PHONE = (390, 844)
 
@@ -64,7 +73,7 @@ class Browser:
         def look(_):
             try:
                 return condition()
-            except (StaleElementReferenceException, NoSuchElementException):
+            except NOT_YET:
                 return False
 
         try:
@@ -108,10 +117,14 @@ class Browser:
                     return self.driver.find_element(By.ID, e.get_attribute("for"))
             return next(iter(self.all(f'[aria-label="{label}"]')), None)
 
-        element = self.wait(field, f"input “{label}”")
-        element.clear()
-        element.send_keys(text)
-        return element
+        def write():
+            element = field()
+            if element is not None:
+                element.clear()
+                element.send_keys(text)
+            return element
+
+        return self.wait(write, f"input “{label}” to type into")
 
     def errors(self):
         """What the browser complained about: errors of scripts, refusals of the CSP."""
