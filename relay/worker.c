@@ -15,7 +15,6 @@
 #include "proto/base/clock.h"
 #include "proto/base/error.h"
 #include "proto/base/log.h"
-#include "proto/base/poison.h"
 #include "proto/base/random.h"
 #include "relay/admin/admin.h"
 #include "relay/admin/api.h"
@@ -451,7 +450,6 @@ void worker_close(struct worker *w)
     buffer_close(&w->answer);
     while (w->n_spare_requests > 0) {
         struct request *r = w->spare_requests[--w->n_spare_requests];
-        unpoison(r, sizeof(*r));
         request_close(r);
         free(r);
     }

@@ -17,7 +17,6 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/error.h"
-#include "proto/base/poison.h"
 #include "relay/front/access.h"
 #include "relay/front/admission.h"
 #include "relay/front/exchange.h"
@@ -39,9 +38,7 @@ void session_set_deadline(struct session *s, uint32_t ms)
 static struct request *take_request(struct worker *w)
 {
     if (w->n_spare_requests > 0) {
-        struct request *spare = w->spare_requests[--w->n_spare_requests];
-        unpoison(spare, sizeof(*spare));
-        return spare;
+        return w->spare_requests[--w->n_spare_requests];
     }
     struct request *r = malloc(sizeof(*r));
     if (r != NULL) {
@@ -60,7 +57,6 @@ void session_give_request(struct session *s)
     }
     if (w->n_spare_requests < WORKER_SPARE_REQUESTS) {
         request_reset(r);
-        poison(r, sizeof(*r));
         w->spare_requests[w->n_spare_requests++] = r;
         return;
     }
