@@ -324,17 +324,15 @@ class Victim:
         self.call()
 
     def reload(self):
-        relay = self.building.relay.process
-        start = relay.log.count()
-        relay.signal(signal.SIGHUP)
-        wait_any(relay, r"configuration reloaded|new configuration refused", start)
-        self.call()
+        self._reload(self.building.relay.process, r"configuration reloaded|new configuration refused")
 
     def reload_agent(self):
-        agent = self.building.agent.process
-        start = agent.log.count()
-        agent.signal(signal.SIGHUP)
-        wait_any(agent, r"configuration (not )?reloaded", start)
+        self._reload(self.building.agent.process, r"configuration (not )?reloaded")
+
+    def _reload(self, process, pattern):
+        start = process.log.count()
+        process.signal(signal.SIGHUP)
+        wait_any(process, pattern, start)
         self.call()
 
     def drain(self):
