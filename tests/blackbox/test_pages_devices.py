@@ -2,9 +2,11 @@
 """The tree of a building that its own agent gives: asked for through the tunnel, shown where the
 operator has imported none, and taken for what it is, somebody else's word."""
 
+import contextlib
 import itertools
 import json
 import os
+import socket
 import struct
 import threading
 
@@ -124,8 +126,11 @@ class Played:
             pass
 
     def end(self):
-        self.agent.sock.close()
+        with contextlib.suppress(OSError):  # the relay may have closed it
+            self.agent.sock.shutdown(socket.SHUT_RDWR)  # close() alone does not wake who reads
         self.thread.join(harness.DEADLINE)
+        assert not self.thread.is_alive()
+        self.agent.sock.close()
 
 
 @pytest.fixture
