@@ -15,6 +15,7 @@ ANSWER = '{"result":"ok","guid":"1lzPszHWAEuvzxtXBMkzWQ","value":"true","text":"
 CERTIFICATE = ("cert.pem", "key.pem", "ca.pem")
 REQUESTS_PER_CONNECTION = 10000  # SESSION_REQUESTS_MAX of the relay
 UNLIMITED = 1000000000
+COUNTS = "/nginx-counts"  # path at the backend: how many requests it has answered
 
 NGINX = """
 daemon off; worker_processes 1; pid {name}.pid; error_log {name}-error.log; {user}
@@ -25,7 +26,7 @@ http {{
   client_body_temp_path {name}-t1; proxy_temp_path {name}-t2; fastcgi_temp_path {name}-t3;
   uwsgi_temp_path {name}-t4; scgi_temp_path {name}-t5;
   {upstream}
-  server {{ listen 127.0.0.1:{port} backlog=4096 {tls}; location / {{ {location} }} }}
+  server {{ listen 127.0.0.1:{port} backlog=4096 {tls}; location / {{ {location} }} {counts} }}
 }}
 """
 TLS = "ssl; ssl_protocols TLSv1.3; ssl_certificate cert.pem; ssl_certificate_key key.pem"
@@ -76,6 +77,7 @@ def nginx(name, folder, core, port, tls, next_port=None, scheme="http"):
         port=port,
         tls=TLS if tls else "",
         upstream=upstream,
+        counts="" if next_port else f"location = {COUNTS} {{ stub_status; }}",
         location=location,
         user="user root;" if getpass.getuser() == "root" else "",
         per_connection=REQUESTS_PER_CONNECTION if tls else UNLIMITED,

@@ -19,7 +19,7 @@ class Process:
     """One program, in the foreground, on one core; its output goes to `folder`/NAME.log. `name` is
     what the tables call it."""
 
-    def __init__(self, name, core, folder, *command):
+    def __init__(self, name, core, folder, *command, **environment):
         self.name = name
         self.log = Path(folder) / f"{name}.log"
         pinned = ["/usr/bin/taskset", "-c", str(core)]
@@ -31,6 +31,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **environment},
             )
 
     @property
@@ -67,6 +68,18 @@ class Process:
 
     def running(self):
         return self._popen.poll() is None
+
+    def output(self, within_s):
+        """The last line that the program wrote before it ended, which it is to do by itself."""
+        try:
+            failed = self._popen.wait(within_s) != 0
+        except subprocess.TimeoutExpired:
+            self.stop()
+            failed = True
+        text = self.log.read_text()
+        if failed:
+            raise SystemExit(f"{self.name} failed\n{text[-2000:]}")
+        return text.splitlines()[-1]
 
     def stop(self):
         if self.running():

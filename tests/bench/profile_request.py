@@ -2,6 +2,7 @@
 """Where the processor time of a request goes: samples of perf, by the library that was running, as
 microseconds of what the process took for a request. Time of a system call is the kernel's."""
 
+import contextlib
 import signal
 import statistics
 import subprocess
@@ -37,25 +38,35 @@ def shares(file, program):
     return found
 
 
-def watch(process, file):
-    pids = ",".join(map(str, process.pids()))
+def file_of(bench, process):
+    return bench.folder / f"perf.{process.name}"
+
+
+@contextlib.contextmanager
+def watched(bench, processes):
+    """Samples of all of them while the block runs."""
     command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(SAMPLES_PER_S), "-g"]
-    return subprocess.Popen([*command, "-o", file, "-p", pids], stderr=subprocess.DEVNULL)
+    watchers = []
+    for process in processes:
+        pids = ",".join(map(str, process.pids()))
+        to = ["-o", file_of(bench, process), "-p", pids]
+        watchers.append(subprocess.Popen([*command, *to], stderr=subprocess.DEVNULL))
+    try:
+        yield
+    finally:
+        for watcher in watchers:
+            watcher.send_signal(signal.SIGINT)
+            watcher.wait()
 
 
 def sample(bench, peer, connections, seconds):
     """Cost first, without perf, which has a cost of its own; then who it is spent by."""
     cost_us = bench.requests(peer, connections, seconds)["cpu_us"]
-    files = {p.name: bench.folder / f"perf.{p.name}" for p in peer.processes}
-    watchers = [watch(p, files[p.name]) for p in peer.processes]
-    bench.requests(peer, connections, seconds)
-    for watcher in watchers:
-        watcher.send_signal(signal.SIGINT)
-        watcher.wait()
+    bench.requests(peer, connections, seconds, watched(bench, peer.processes))
     split = {}
     for p in peer.processes:
         program = "nginx" if p.name.startswith("nginx") else f"thinknx-{p.name}"
-        part = shares(files[p.name], program)
+        part = shares(file_of(bench, p), program)
         split[p.name] = {c: part[c] / 100 * cost_us[p.name] for c in COLUMNS}
     return split
 

@@ -87,9 +87,9 @@ def sample(bench, relay, port, made, label, seconds):
     paths = bench.folder / "paths"
     paths.write_text("".join(f"/{key}{ours.CALL}\n" for _, _, key in made))
     peer = types.SimpleNamespace(label=label, processes=[relay])
-    command = ["wrk", "-t1", f"-c{LOADED}", f"-d{seconds}s", "-s", HERE / "wrk.lua"]
+    command = ["wrk", "-t1", f"-c{LOADED}", "-d{}s", "-s", HERE / "wrk.lua"]
     command.append(f"https://{HOST}:{port}/")
-    return bench.measure(peer, "", command, TARGETS=str(paths))
+    return bench.measure(peer, "", seconds, command, by_backend=False, TARGETS=str(paths))
 
 
 def servers(bench, counts, rounds, seconds):

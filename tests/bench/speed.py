@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures: requests a second and latency with wrk, new connections a second and idle connections
 with `bench_clients`. Each peer in turn, round after round, so that what else happens on the machine
-hits all of them alike."""
+hits all of them alike.
+
+Requests are those that the backend has answered in a window in the middle of the load: the handshakes
+that the load begins with are measured as new connections and nowhere else. Latency is wrk's, of the
+whole load."""
 
 import contextlib
 import json
-import os
+import math
+import re
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import ours
-from peers import nginx
-from processes import HOST, cores, free_port
+from peers import COUNTS, nginx
+from processes import HOST, Process, cores, free_port
 
 HERE = Path(__file__).resolve().parent
+WARM_UP_S = 1.5  # before the window: 500 handshakes take half a second to one
+COOL_DOWN_S = 0.3  # behind it: the load ends in its own time
+NOTHING = contextlib.nullcontext()
+END_S = 30  # for the load to end once its time is over
 OPENERS = 16  # threads that open connections one after another
 IDLE_CLIENTS = 2000
 FAKE_KEY = "/0123456789abcdef0123456789abcdef" + ours.CALL
@@ -27,7 +37,7 @@ class Bench:
         self.core, self.load_core = cores()
         self.folder = folder
         ours.run_relay("init", "--dir", folder, "--host", HOST)  # for its certificate
-        port = free_port()
+        port = self.backend_port = free_port()
         self.backend = nginx("backend", folder, self.load_core, port, tls=False)
         self.peers = {name: kind(folder, self.core, port) for name, kind in kinds.items()}
 
@@ -49,51 +59,60 @@ class Bench:
         target = peer.target() if hasattr(peer, "target") else FAKE_KEY
         return f"https://{HOST}:{peer.port}{target}"
 
-    def _load(self, command, **environment):
-        """Runs a load generator on its core to its end; what it prints, and its own CPU seconds."""
-        done = subprocess.Popen(
-            ["/usr/bin/taskset", "-c", str(self.load_core), *map(str, command)],
-            stdout=subprocess.PIPE,
-            env={**os.environ, **environment},
-        )
-        text = done.stdout.read()
-        _, status, usage = os.wait4(done.pid, 0)
-        if status != 0:
-            raise SystemExit(f"{command[0]} failed")
-        return json.loads(text.splitlines()[-1]), usage.ru_utime + usage.ru_stime
+    def _answered(self):
+        """Requests that the backend has answered so far."""
+        with urllib.request.urlopen(f"http://{HOST}:{self.backend_port}{COUNTS}") as answer:
+            # "accepts handled requests" of nginx, and below it the numbers
+            return int(re.search(r"^ \d+ \d+ (\d+)", answer.read().decode(), re.M)[1])
 
-    def measure(self, peer, what, command, **environment):
-        """One sample: what the load says, and who used how much processor time meanwhile."""
-        watched = [*peer.processes, self.backend]
-        before = {p.name: p.cpu_ns() for p in watched}
-        started = time.monotonic()
-        said, load_cpu_s = self._load(command, **environment)
-        wall_s = time.monotonic() - started
-        spent_us = {p.name: (p.cpu_ns() - before[p.name]) / 1000 for p in watched}
+    def _reading(self, processes):
+        cpu_us = [p.cpu_ns() / 1000 for p in processes]
+        return [time.monotonic() * 1e6, self._answered(), *cpu_us]
+
+    def measure(
+        self, peer, what, seconds, command, meanwhile=NOTHING, by_backend=True, **environment
+    ):
+        """One sample: what was answered in a window of so many seconds, who used how much processor
+        time in it, and what the load itself says. `command` gets the seconds that it is to run for
+        in place of {}; `meanwhile` is a context manager around the window. Where it is not the
+        backend that answers, the load's own rate is taken."""
+        lasts = WARM_UP_S + seconds + COOL_DOWN_S
+        command = [str(word).format(math.ceil(lasts)) for word in command]
+        load = Process("load", self.load_core, self.folder, *command, **environment)
+        watched = [*peer.processes, self.backend, load]
+        time.sleep(WARM_UP_S)
+        with meanwhile:
+            before = self._reading(watched)
+            time.sleep(seconds)
+            after = self._reading(watched)
+        said = json.loads(load.output(END_S))
+        us, n, *spent_us = (b - a for a, b in zip(before, after))
         if said["failed"] or not said["requests"]:
             raise SystemExit(f"{peer.label}, {what}: {said}")
-        n = said["requests"]
+        if not by_backend:
+            n = said["requests"] * us / said["us"]
+        own = spent_us[: len(peer.processes)]
         sample = {
             "peer": peer.label,
             "what": what,
-            "per_s": n / (said["us"] / 1e6),
-            "cpu_us": {p.name: spent_us[p.name] / n for p in peer.processes},
-            "cpu_us_sum": sum(spent_us[p.name] for p in peer.processes) / n,
-            "peer_busy": sum(spent_us[p.name] for p in peer.processes) / 1e6 / wall_s,
-            "backend_busy": spent_us[self.backend.name] / 1e6 / wall_s,
-            "load_busy": load_cpu_s / wall_s,
+            "per_s": n / (us / 1e6),
+            "cpu_us": {p.name: spent / n for p, spent in zip(peer.processes, own)},
+            "cpu_us_sum": sum(own) / n,
+            "peer_busy": sum(own) / us,
+            "backend_busy": spent_us[-2] / us,
+            "load_busy": spent_us[-1] / us,
         }
         return sample | {key: said[key] for key in ("p50_us", "p99_us") if key in said}
 
-    def requests(self, peer, connections, seconds):
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+    def requests(self, peer, connections, seconds, meanwhile=NOTHING):
+        command = ["wrk", "-t1", f"-c{connections}", "-d{}s", "--timeout", "10s"]
         command += ["-s", HERE / "wrk.lua", self.url(peer)]
-        return self.measure(peer, f"{connections} connections", command)
+        return self.measure(peer, f"{connections} connections", seconds, command, meanwhile)
 
     def openings(self, peer, seconds):
         """A new connection with a full handshake for each request."""
-        command = [ours.binary("bench_clients"), "open", peer.port, self._path(peer)]
-        return self.measure(peer, "new connections", [*command, OPENERS, seconds])
+        command = [ours.binary("bench_clients"), "open", peer.port, self._path(peer), OPENERS, "{}"]
+        return self.measure(peer, "new connections", seconds, command)
 
     def _path(self, peer):
         return self.url(peer).partition(str(peer.port))[2]
