@@ -14,6 +14,7 @@ kernel gives each session its share first (autogroup, sched(7)). MINUTES 0 print
 
 import argparse
 import json
+import math
 import os
 import re
 import resource
@@ -48,6 +49,7 @@ class Ledger:
         self.lock = threading.Lock()
 
     def next(self, until_s):
+        """The target with the least time, and the seconds that it still wants; None if none does."""
         with self.lock:
             taken = self.busy | self.failed
             free = [t for t in self.rows if t not in taken and self.rows[t]["cpu_s"] < until_s]
@@ -55,7 +57,7 @@ class Ledger:
                 return None
             target = min(free, key=lambda t: self.rows[t]["cpu_s"])
             self.busy.add(target)
-            return target
+            return target, until_s - self.rows[target]["cpu_s"]
 
     def add(self, target, cpu_s, inputs):
         with self.lock:
@@ -116,10 +118,11 @@ def piece(target, seconds):
 
 def work(ledger, end, until_s):
     while time.monotonic() < end:
-        target = ledger.next(until_s)
-        if target is None:
+        found = ledger.next(until_s)
+        if found is None:
             return
-        seconds = max(1, min(PIECE_S, int(end - time.monotonic())))
+        target, wanted_s = found
+        seconds = max(1, min(PIECE_S, math.ceil(wanted_s) + 1, int(end - time.monotonic())))
         cpu_s, inputs, fine = piece(target, seconds)
         ledger.add(target, cpu_s, inputs)
         print(f"{target}: {cpu_s:.0f} s of CPU, {inputs} inputs", flush=True)
