@@ -7,11 +7,14 @@ import signal
 import statistics
 import subprocess
 
+from table import spread
+
 PEERS = ("nginx1", "ours")
 SAMPLES_PER_S = 4000
 KERNEL = "[kernel"
 TLS = ("libcrypto", "libssl")
-COLUMNS = ("kernel", "TLS", "libc", "its own code", "other libraries")
+OWN = "its own code"
+COLUMNS = ("kernel", "TLS", "libc", OWN, "other libraries")
 
 
 def column_of(library, program):
@@ -21,7 +24,7 @@ def column_of(library, program):
         return "TLS"
     if library.startswith(("libc.", "[vdso]")):
         return "libc"
-    return "its own code" if library == program else "other libraries"
+    return OWN if library == program else "other libraries"
 
 
 def shares(file, program):
@@ -76,15 +79,26 @@ def rows(rounds):
     table = [["", *COLUMNS, "all"]]
     for name, samples in rounds.items():
         medians = [statistics.median(s[c] for s in samples) for c in COLUMNS]
-        table.append([name, *(f"{m:.1f}" for m in medians), f"{sum(medians):.1f}"])
+        sums = [sum(s.values()) for s in samples]
+        table.append([name, *(f"{m:.1f}" for m in medians), spread(sums, 1)])
     return table
 
 
+def without_own_code(rounds):
+    """Of each round: what kernel and libraries take for ours, beside all that the peer takes."""
+    theirs, *ours = rounds.values()
+    return [
+        sum(sum(s.values()) - s[OWN] for s in same_round) / sum(peer.values())
+        for peer, *same_round in zip(theirs, *ours)
+    ]
+
+
 def run(bench, rounds, connections, seconds):
-    """The table's rows."""
+    """The table's rows, and a sentence."""
     found = {}
     for _ in range(rounds):
         for peer in bench.peers.values():
             for name, split in sample(bench, peer, connections, seconds).items():
                 found.setdefault(name, []).append(split)
-    return rows(found)
+    share = spread(without_own_code(found), 2)
+    return rows(found), f"Without our own code: {share} of all that nginx takes."

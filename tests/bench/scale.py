@@ -17,6 +17,7 @@ CLIENTS = 5000
 LOADED = 50  # connections under load
 IDLE_S = 10
 FIGURES = {"per_s": 0, "cpu_us_sum": 1, "p50_us": 0, "p99_us": 0}
+BUSY = ("peer_busy", "load_busy")  # the core of load and agents is the first to be full
 
 
 def many_servers(n):
@@ -89,7 +90,9 @@ def sample(bench, relay, port, made, label, seconds):
     peer = types.SimpleNamespace(label=label, processes=[relay])
     command = ["wrk", "-t1", f"-c{LOADED}", "-d{}s", "-s", HERE / "wrk.lua"]
     command.append(f"https://{HOST}:{port}/")
-    return bench.measure(peer, "", seconds, command, by_backend=False, TARGETS=str(paths))
+    return bench.measure(
+        peer, "", seconds, command, connections=LOADED, by_backend=False, TARGETS=str(paths)
+    )
 
 
 def servers(bench, counts, rounds, seconds):
@@ -137,12 +140,14 @@ def ratios(samples):
     """What each can do, beside the first in the same round."""
     labels = table.ordered(samples, "peer")
     first = table.column(samples, labels[0], "", "per_s")
-    rows = [["", "requests/s", f"of {labels[0]}", "relay us/request", "p50 us", "p99 us"]]
+    rows = [["", "requests/s", f"of {labels[0]}", "relay us/request", "p50 us", "p99 us",
+             "busy: relay", "load"]]
     for label in labels:
         own = {f: table.column(samples, label, "", f) for f in FIGURES}
         shares = [a / b for a, b in zip(own["per_s"], first)]
         cells = [table.spread(own[f], digits) for f, digits in FIGURES.items()]
-        rows.append([label, cells[0], table.spread(shares, 2), *cells[1:]])
+        busy = [table.percent(table.column(samples, label, "", f)) for f in BUSY]
+        rows.append([label, cells[0], table.spread(shares, 2), *cells[1:], *busy])
     return rows
 
 

@@ -8,12 +8,12 @@ that the load begins with are measured as new connections and nowhere else. Late
 whole load."""
 
 import contextlib
+import http.client
 import json
 import math
 import re
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 import ours
@@ -21,7 +21,8 @@ from peers import COUNTS, nginx
 from processes import HOST, Process, cores, free_port
 
 HERE = Path(__file__).resolve().parent
-WARM_UP_S = 1.5  # before the window: 500 handshakes take half a second to one
+WARM_UP_S = 1  # before the window, and for each connection so much more:
+OPENING_S = 0.004  # twice what a handshake takes the slowest peer
 COOL_DOWN_S = 0.3  # behind it: the load ends in its own time
 NOTHING = contextlib.nullcontext()
 END_S = 30  # for the load to end once its time is over
@@ -37,8 +38,9 @@ class Bench:
         self.core, self.load_core = cores()
         self.folder = folder
         ours.run_relay("init", "--dir", folder, "--host", HOST)  # for its certificate
-        port = self.backend_port = free_port()
+        port = free_port()
         self.backend = nginx("backend", folder, self.load_core, port, tls=False)
+        self._counts = http.client.HTTPConnection(HOST, port, timeout=END_S)
         self.peers = {name: kind(folder, self.core, port) for name, kind in kinds.items()}
 
     def __enter__(self):
@@ -60,33 +62,38 @@ class Bench:
         return f"https://{HOST}:{peer.port}{target}"
 
     def _answered(self):
-        """Requests that the backend has answered so far."""
-        with urllib.request.urlopen(f"http://{HOST}:{self.backend_port}{COUNTS}") as answer:
-            # "accepts handled requests" of nginx, and below it the numbers
-            return int(re.search(r"^ \d+ \d+ (\d+)", answer.read().decode(), re.M)[1])
+        """Requests that the backend has answered so far, ours among them, and when that was."""
+        asked = time.monotonic()
+        self._counts.request("GET", COUNTS)
+        text = self._counts.getresponse().read().decode()
+        # "accepts handled requests" of nginx, and below it the numbers
+        n = int(re.search(r"^ \d+ \d+ (\d+)", text, re.M)[1])
+        return n, (asked + time.monotonic()) / 2 * 1e6
 
     def _reading(self, processes):
-        cpu_us = [p.cpu_ns() / 1000 for p in processes]
-        return [time.monotonic() * 1e6, self._answered(), *cpu_us]
+        return [*self._answered(), *(p.cpu_ns() / 1000 for p in processes)]
 
     def measure(
-        self, peer, what, seconds, command, meanwhile=NOTHING, by_backend=True, **environment
+        self, peer, what, seconds, command, *, connections, meanwhile=NOTHING, by_backend=True,
+        **environment
     ):
         """One sample: what was answered in a window of so many seconds, who used how much processor
         time in it, and what the load itself says. `command` gets the seconds that it is to run for
         in place of {}; `meanwhile` is a context manager around the window. Where it is not the
-        backend that answers, the load's own rate is taken."""
-        lasts = WARM_UP_S + seconds + COOL_DOWN_S
+        backend that answers, the load's own rate is taken, which its few handshakes lower a little."""
+        warm_up_s = WARM_UP_S + connections * OPENING_S
+        lasts = warm_up_s + seconds + COOL_DOWN_S
         command = [str(word).format(math.ceil(lasts)) for word in command]
         load = Process("load", self.load_core, self.folder, *command, **environment)
         watched = [*peer.processes, self.backend, load]
-        time.sleep(WARM_UP_S)
+        time.sleep(warm_up_s)
         with meanwhile:
             before = self._reading(watched)
             time.sleep(seconds)
             after = self._reading(watched)
         said = json.loads(load.output(END_S))
-        us, n, *spent_us = (b - a for a, b in zip(before, after))
+        n, us, *spent_us = (b - a for a, b in zip(before, after))
+        n -= 1  # the second question
         if said["failed"] or not said["requests"]:
             raise SystemExit(f"{peer.label}, {what}: {said}")
         if not by_backend:
@@ -107,12 +114,15 @@ class Bench:
     def requests(self, peer, connections, seconds, meanwhile=NOTHING):
         command = ["wrk", "-t1", f"-c{connections}", "-d{}s", "--timeout", "10s"]
         command += ["-s", HERE / "wrk.lua", self.url(peer)]
-        return self.measure(peer, f"{connections} connections", seconds, command, meanwhile)
+        what = f"{connections} connections"
+        return self.measure(
+            peer, what, seconds, command, connections=connections, meanwhile=meanwhile
+        )
 
     def openings(self, peer, seconds):
         """A new connection with a full handshake for each request."""
         command = [ours.binary("bench_clients"), "open", peer.port, self._path(peer), OPENERS, "{}"]
-        return self.measure(peer, "new connections", seconds, command)
+        return self.measure(peer, "new connections", seconds, command, connections=OPENERS)
 
     def _path(self, peer):
         return self.url(peer).partition(str(peer.port))[2]

@@ -13,6 +13,7 @@ kernel gives each session its share first (autogroup, sched(7)). MINUTES 0 print
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -77,10 +78,11 @@ class Ledger:
 
 
 def lower_session():
-    """Priorities count within a session; one of our own, and nobody else's, is lowered as a whole."""
-    autogroup = Path("/proc/self/autogroup")
-    if os.getsid(0) == os.getpid() and autogroup.exists():
-        autogroup.write_text("19")
+    """Priorities count within a session; one of our own, and nobody else's, is lowered as a whole.
+    A courtesy: not every kernel and container lets us."""
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text("19")
 
 
 def low_priority():
