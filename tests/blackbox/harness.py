@@ -174,6 +174,10 @@ class Process:
     def pid(self):
         return self._popen.pid
 
+    def resident_bytes(self):
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
+        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M)[1]) * 1024
+
     def running(self):
         return self._popen.poll() is None
 

@@ -75,14 +75,6 @@ def wait_served(relay, source=HOST):
         assert time.monotonic() < until, "the relay serves nobody any more"
 
 
-def resident_bytes(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-    raise AssertionError("no VmRSS")
-
-
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -293,12 +285,12 @@ class NonReader(threading.Thread):
 
 
 def test_clients_that_ask_for_big_bodies_and_do_not_read_are_bounded_and_cut(big_building):
-    pid = big_building.relay.process.pid
-    before = resident_bytes(pid)
+    relay = big_building.relay.process
+    before = relay.resident_bytes()
     clients = [NonReader(big_building) for _ in range(NON_READERS)]
     most = before
     while any(c.is_alive() for c in clients):
-        most = max(most, resident_bytes(pid))
+        most = max(most, relay.resident_bytes())
         clients[0].join(0.02)
         if not clients[0].is_alive():
             for c in clients:
@@ -320,12 +312,12 @@ def test_a_client_that_reads_is_served_while_others_do_not(big_building):
 
 
 def test_memory_is_steady_when_floods_come_again(big_building):
-    pid = big_building.relay.process.pid
+    relay = big_building.relay.process
     levels = []
     for _ in range(4):
         clients = [NonReader(big_building) for _ in range(NON_READERS)]
         for c in clients:
             c.join()
-        levels.append(resident_bytes(pid))
+        levels.append(relay.resident_bytes())
     # The first fills what the allocator keeps.
     assert levels[-1] < levels[0] + (8 << 20), levels

@@ -396,14 +396,6 @@ def test_a_busy_connection_is_not_idle(front):
 # --- clients that do not read -------------------------------------------------------------------
 
 
-def resident_bytes(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-    raise AssertionError("no VmRSS")
-
-
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -467,13 +459,13 @@ def test_a_client_that_reads_late_gets_all_its_answers(front, kind):
 @pytest.mark.parametrize("kind", ["building", "refused"])
 def test_clients_that_do_not_read_are_paused_and_cut(front, kind):
     """Each pipelines without end. What waits for it is bounded, and so is the time."""
-    pid = front.building.relay.process.pid
+    relay = front.building.relay.process
     request = unread_request(front, kind)
     with good_client(front), contextlib.ExitStack() as stack:
         connections = [stack.enter_context(front.connect(4096)) for _ in range(10)]
-        before = resident_bytes(pid)
+        before = relay.resident_bytes()
         cut = front.each(lambda c: push_unread(c, request * 100), connections)
-        grown = resident_bytes(pid) - before
+        grown = relay.resident_bytes() - before
         assert all(cut), f"{cut.count(False)} of {len(cut)} still connected"
         assert grown < UNREAD_BYTES, f"{grown >> 10} KiB more"
 

@@ -25,6 +25,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 # A frame of the tunnel that any state takes: of a type which is not known yet, and skipped.
 UNKNOWN = 200
 MASK = b"\x11\x22\x33\x44"
+WITHOUT_END_BYTES = 8 << 20
 
 
 def skipped(n):
@@ -77,6 +78,7 @@ CASES = (
     ("length-16-not-minimal", "5.2", [frame(BINARY, M, form=16)], 1002, GOES_ON),
     ("length-64-not-minimal", "5.2", [frame(BINARY, M, form=64)], 1002, GOES_ON),
     ("length-top-bit", "5.2", [frame(BINARY, M, form=64, length=1 << 63)], 1002, ENDS),
+    # The agent waits for the rest of it: test_a_message_without_end_costs_the_agent_no_memory.
     ("length-too-large", "5.2", [frame(BINARY, M, form=64, length=1 << 40)], 1009, None),
     ("masked-by-the-wrong-end", "5.1", [frame(BINARY, M, masked=WRONG)], 1002, GOES_ON),
     ("ping-masked-by-the-wrong-end", "5.1", [frame(PING, b"x", masked=WRONG)], 1002, GOES_ON),
@@ -241,3 +243,20 @@ def test_agent(setup, frames, expected):  # noqa: F811
     outcome = end.outcome()
     # Which code it sends is libwebsockets' affair; it need not send any.
     assert (GOES_ON if outcome == GOES_ON else ENDS) == expected
+
+
+def test_a_message_without_end_costs_the_agent_no_memory(setup):  # noqa: F811
+    """How long it is to be is the relay's word. The frames in it are taken as they come."""
+    _, tunnel = setup.up()
+
+    def inside(stream, n):
+        call = fake.pack_request(stream, "/api/V1/system/serverStatus")
+        tunnel.sock.sendall(skipped(n) + call + skipped(65536))  # what fills libwebsockets' buffer behind it
+        setup.server.request().answer()
+        assert fake.Response.unpack(tunnel.recv(fake.RESPONSE, stream=stream).payload).status == 200
+
+    tunnel.sock.sendall(struct.pack(">BBQ", 0x80 | BINARY, 127, 1 << 40))
+    inside(1, WITHOUT_END_BYTES // 8)
+    before = setup.agent.resident_bytes()
+    inside(3, WITHOUT_END_BYTES)
+    assert setup.agent.resident_bytes() - before < WITHOUT_END_BYTES // 8
