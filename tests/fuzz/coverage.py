@@ -16,9 +16,11 @@ BUILD = ROOT / "build" / "fuzz-coverage"
 INPUTS = (ROOT / "tests" / "fuzz" / "corpus", ROOT / "build" / "fuzz" / "corpus")
 ABOUT = {
     "agent_config": r"agent/config\.c|proto/base/conf\w*\.c",
+    "control": r"relay/store/(control|describe)\.c",
     "devices": r"tests/simulator/(device|house)\w*\.c",
     "digest": r"agent/upstream/digest\w*\.c",
     "front": r"relay/(front|tunnel)/.*\.c",
+    "guard": r"proto/pages/guard\.c",
     "house": r"proto/pages/house\.c",
     "lives": r"proto/wire/mux\w*\.c",
     "mux": r"proto/wire/.*\.c",
