@@ -21,8 +21,8 @@ SAMPLES = 300
 # Medians of identical work on a busy machine differ by less; a look into the database, or hashing
 # with a salt, would cost many times as much.
 TIME_RATIO = 1.5
-REVOKED_WITHIN = 0.5  # seconds
-BUSY = 1.0  # seconds more on a busy machine with the sanitizers
+REVOKED_WITHIN = 0.5  # seconds; the machine may be busy: the best of a few tries must be in time
+REVOCATIONS = 5
 
 
 class Keys:
@@ -130,18 +130,20 @@ def test_a_refused_key_is_not_in_the_log(keys):
 
 def test_a_revoked_key_is_refused_on_an_open_connection(keys):
     relay = keys.building.relay
-    made = relay.command("key", "enable", harness.SERIAL)
-    with keys.building.connect() as c:
-        until = time.monotonic() + harness.DEADLINE
-        while c.request(keys.path(made["key"])).status != 200:
-            assert time.monotonic() < until
-        relay.command("key", "revoke", made["id"])
-        revoked = time.monotonic()
-        while c.request(keys.path(made["key"])).status == 200:
-            assert time.monotonic() - revoked < REVOKED_WITHIN + BUSY
-        assert c.request(keys.path(made["key"])).json()["reason"] == "key_refused"
-        # The connection itself is none the worse.
-        assert c.request(keys.path(keys.building.key)).status == 200
+    took = []
+    while min(took, default=REVOKED_WITHIN) >= REVOKED_WITHIN and len(took) < REVOCATIONS:
+        made = relay.command("key", "enable", harness.SERIAL)
+        path = keys.path(made["key"])
+        with keys.building.connect() as c:
+            harness.wait_until(lambda c=c, path=path: c.request(path).status == 200, "live")
+            relay.command("key", "revoke", made["id"])
+            revoked = time.monotonic()
+            harness.wait_until(lambda c=c, path=path: c.request(path).status != 200, "refused")
+            took.append(time.monotonic() - revoked)
+            assert c.request(path).json()["reason"] == "key_refused"
+            # The connection itself is none the worse.
+            assert c.request(keys.path(keys.building.key)).status == 200
+    assert min(took) < REVOKED_WITHIN, took
 
 
 def test_pipelined_calls_behind_a_revocation_are_refused(keys):

@@ -152,7 +152,7 @@ MUTANTS = (
         "5: a change by another process counts within 0.5 s",
         "relay/store/store.h",
         "#define STORE_POLL_MS 100",
-        "#define STORE_POLL_MS 3000",
+        "#define STORE_POLL_MS 1000",
         ("unit/store/store", "test_front_keys.py::revoked_key"),
     ),
     Mutant(
