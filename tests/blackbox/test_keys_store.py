@@ -3,10 +3,12 @@
 file of a newer version, a backup in the middle of it all."""
 
 import contextlib
+import fcntl
 import json
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -97,16 +99,30 @@ def test_the_connection_history_outlives_a_restart_and_a_kill(start_building):
 # --- kill -9 ------------------------------------------------------------------------------------
 
 
+def kill_by_output(process):
+    """From now on the kernel sends the process SIGKILL when it writes to its pipe: what it has written
+    can be read, and it does nothing more."""
+    fd = process.stdout.fileno()
+    fcntl.fcntl(fd, fcntl.F_SETOWN, process.pid)
+    fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+
+
 class Creators:
-    """Threads that make keys with the command, and kill it now and then."""
+    """Threads that make keys with the command. Of ten, three are killed at any moment of the time that
+    one takes, and two by the kernel in the very call with which they print their key."""
 
     def __init__(self, building, n, seed):
         self.building = building
         self.left = n
         self.done = 0
         self.printed = []
-        self.killed = 0
+        self.killed = 0  # before they printed
+        self.killed_printing = 0
         self.random = random.Random(seed)
+        start = time.monotonic()
+        building.relay.command("key", "list")
+        self.takes = time.monotonic() - start
         self.changed = threading.Condition()
         self.threads = [threading.Thread(target=self.make, daemon=True) for _ in range(CREATORS)]
         for thread in self.threads:
@@ -118,14 +134,18 @@ class Creators:
                 if self.left == 0:
                     return
                 self.left -= 1
-                patience = self.random.uniform(0, 0.02) if self.random.random() < 0.4 else None
-            self.make_one(patience)
+                fate = self.random.random()
+                # Three at once take longer than one.
+                patience = self.random.uniform(0, 2 * self.takes) if fate < 0.3 else None
+            self.make_one(patience, fate > 0.8)
 
-    def make_one(self, patience):
+    def make_one(self, patience, dies_printing):
         command = [binary("thinknx-relay"), "key", "enable", SERIAL, "--json"]
         with subprocess.Popen([*command, "--config", str(self.building.relay.conf)],
                               env=harness.environment(), stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE) as process:
+            if dies_printing:
+                kill_by_output(process)
             try:
                 out, err = process.communicate(timeout=patience)
             except subprocess.TimeoutExpired:
@@ -135,6 +155,7 @@ class Creators:
             self.done += 1
             if out:
                 self.printed.append(json.loads(out))
+                self.killed_printing += dies_printing and process.returncode == -9
             elif process.returncode == -9:
                 self.killed += 1
             else:
@@ -159,6 +180,7 @@ def test_every_key_that_was_printed_works_though_all_are_killed(start_building):
     for thread in creators.threads:
         thread.join()
     assert creators.killed > 5, "nothing was killed"
+    assert creators.killed_printing > 5, "nothing was killed as it printed"
     assert len(creators.printed) + creators.killed == CREATIONS
     building.relay.process.kill()
     path = building.relay.folder / "relay.db"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mutants: each breaks one promise on purpose, by one replacement in one file.
+"""The mutants: each breaks one promise on purpose, by one replacement in one file, or a few.
 
 `old` must stand in the file exactly once; when the code has moved on, the run fails until the mutant
 is brought up to date. `tests` are those that must notice: unit tests by CTest's name, others as
@@ -16,6 +16,11 @@ class Mutant:
     old: str
     new: str
     tests: tuple
+    also: tuple = ()  # further (file, old, new)
+
+    @property
+    def replacements(self):
+        return ((self.file, self.old, self.new), *self.also)
 
 
 MUTANTS = (
@@ -186,6 +191,22 @@ MUTANTS = (
         'COMMIT[] = "COMMIT";',
         'COMMIT[] = "ROLLBACK";',
         ("unit/store/keys", "unit/store/database"),
+    ),
+    Mutant(
+        "late-commit",
+        "6: what a command prints is committed by then",
+        "relay/store/audit.c",
+        "        return database_end(db, rc, e);",
+        "        return rc != 0 ? database_end(db, rc, e) : 0;",
+        ("test_keys_store.py::every_key_that_was_printed",),
+        (
+            (
+                "relay/admin/console.c",
+                "    database_close(o->db);\n    relay_config_free(&o->config);\n    o->db = NULL;",
+                "    struct error_text e;\n    (void)database_commit(o->db, &e);\n"
+                "    database_close(o->db);\n    relay_config_free(&o->config);\n    o->db = NULL;",
+            ),
+        ),
     ),
     Mutant(
         "key-in-the-log",
