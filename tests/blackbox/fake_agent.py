@@ -39,8 +39,8 @@ def pack_goaway(reason):
 class FakeAgent:
     """A connection that was upgraded; nothing is said on it yet."""
 
-    def __init__(self, building, token=None):
-        pair = base64.b64encode(f"{SERIAL}:{token or building.token}".encode()).decode()
+    def __init__(self, building, token=None, serial=SERIAL):
+        pair = base64.b64encode(f"{serial}:{token or building.token}".encode()).decode()
         raw = socket.create_connection(building.relay.https, timeout=DEADLINE)
         self.sock = building.relay.tls_context().wrap_socket(raw, server_hostname=HOST)
         self.sock.sendall(

@@ -113,6 +113,17 @@ MUTANTS = (
         ("test_call.py::malformed_request",),
     ),
     Mutant(
+        "any-tunnel",
+        "3: a request goes to its own building or to none",
+        "relay/tunnel/registry.c",
+        "    return e != NULL ? e->tunnel : 0;",
+        "    size_t cursor = 0;\n"
+        "    while ((e == NULL || e->tunnel == 0) &&\n"
+        "           (e = map_next(&r->servers, &cursor)) != NULL) {\n    }\n"
+        "    return e != NULL ? e->tunnel : 0;",
+        ("test_isolation.py::away",),
+    ),
+    Mutant(
         "ignored-window-in",
         "4: a peer sends no more than its credit",
         "proto/wire/mux_serve.c",
