@@ -124,6 +124,22 @@ MUTANTS = (
         ("test_isolation.py::away",),
     ),
     Mutant(
+        "any-token",
+        "3: who lacks a building's token cannot stand in for it",
+        "relay/store/directory.c",
+        "    usable &= secret_equal(entry->server.token_hash, hash, sizeof(hash));",
+        "",
+        ("unit/store/directory", "test_isolation.py::token"),
+    ),
+    Mutant(
+        "any-key",
+        "3: a key is compared whole",
+        "relay/store/directory_entry.c",
+        "directory_entry_prefix(key) &&\n           secret_equal(entry->hash, key, sizeof(entry->hash));",
+        "directory_entry_prefix(key);",
+        ("unit/store/directory",),
+    ),
+    Mutant(
         "ignored-window-in",
         "4: a peer sends no more than its credit",
         "proto/wire/mux_serve.c",
@@ -170,14 +186,6 @@ MUTANTS = (
         "#define STORE_POLL_MS 100",
         "#define STORE_POLL_MS 1000",
         ("unit/store/store", "test_front_keys.py::revoked_key"),
-    ),
-    Mutant(
-        "any-token",
-        "5: an agent's token is compared",
-        "relay/store/directory.c",
-        "    usable &= secret_equal(entry->server.token_hash, hash, sizeof(hash));",
-        "",
-        ("unit/store/directory",),
     ),
     Mutant(
         "disabled-server-serves",

@@ -191,6 +191,31 @@ static void key_may_get_another_secret(void **state)
     end(&f);
 }
 
+/* A key is found by the first 8 bytes of its hash; the others count just as much. */
+static void key_with_the_beginning_of_anothers_hash_is_not_found(void **state)
+{
+    const struct directory_key key = {.id = 1, .server_id = 7, .enabled = true};
+    uint8_t hash[DIRECTORY_HASH_BYTES];
+    struct error_text e;
+    struct fixture f;
+    (void)state;
+    init(&f);
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_hash("one", hash);
+    for (size_t i = 8; i < sizeof(hash); i++) {
+        hash[i] ^= 1;
+        assert_int_equal(directory_put_key(f.d, &key, hash, span_of(""), &e), 0);
+        assert_int_equal(find(&f, "one", 5), 0);
+        hash[i] ^= 1;
+    }
+    memset(hash + 8, 0, sizeof(hash) - 8);
+    assert_int_equal(directory_put_key(f.d, &key, hash, span_of(""), &e), 0);
+    assert_int_equal(find(&f, "one", 5), 0);
+    entries_put_key(f.d, 1, 7, "one", 0, "");
+    assert_int_equal(find(&f, "one", 5), 1);
+    end(&f);
+}
+
 static void serial_may_pass_to_another_server(void **state)
 {
     struct fixture f;
@@ -381,6 +406,7 @@ int main(void)
         cmocka_unit_test(changes_keep_buckets_and_removals_end_them),
         cmocka_unit_test(equal_version_is_no_change),
         cmocka_unit_test(key_may_get_another_secret),
+        cmocka_unit_test(key_with_the_beginning_of_anothers_hash_is_not_found),
         cmocka_unit_test(serial_may_pass_to_another_server),
         cmocka_unit_test(bad_scope_changes_nothing),
         cmocka_unit_test(used_keys_are_visited_once_with_their_last_time),
