@@ -23,6 +23,7 @@ import traceback
 from pathlib import Path
 
 import network
+import tools
 from harness import DEADLINE
 
 CLONE_NEWNS = 0x00020000
@@ -41,6 +42,9 @@ def available():
     command = ["unshare", "--net", "--mount", "sh", "-c", f"PATH=$PATH:/usr/sbin; {both}"]
     done = subprocess.run(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
     return done.returncode == 0
+
+
+needed = tools.needs(available(), "needs root, /dev/net/tun and IPv6")
 
 
 def mount(*arguments):

@@ -18,7 +18,7 @@ from test_agent import Setup
 NAME = "relay.test"
 # The promise, from the line's or the name's return on; and what an agent may need to be online.
 BACK = 3
-pytestmark = pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")
+pytestmark = own_network.needed
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import time
 import pytest
 
 import harness
+import tools
 from admin_api import admin_of
 from harness import HOST, SERIAL, binary, run
 
@@ -26,10 +27,10 @@ CREATORS = 3
 RELAY_KILLS = (50, 100, 150)  # after so many creations
 DISK_BYTES = 2 << 20
 
-needs_mount = pytest.mark.skipif(
-    subprocess.run(["/usr/bin/unshare", "-m", "/bin/true"], stderr=subprocess.DEVNULL,
-                   check=False).returncode != 0 or os.geteuid() != 0,
-    reason="mounting needs root")
+needs_mount = tools.needs(
+    os.geteuid() == 0 and subprocess.run(["/usr/bin/unshare", "-m", "/bin/true"], stderr=subprocess.DEVNULL,
+                                         check=False).returncode == 0,
+    "mounting needs root")
 
 
 def wait_until(found, what, deadline=harness.DEADLINE):
@@ -300,7 +301,7 @@ def test_a_relay_starts_and_serves_from_a_read_only_disk(start_building, tmp_pat
     building.relay.command("key", "enable", SERIAL)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+@tools.needs(os.geteuid() == 0, "becoming another user needs root")
 def test_another_user_can_change_and_read_nothing(tmp_path):
     relay = harness.Relay(tmp_path / "relay")
     for folder in (relay.folder, *relay.folder.parents):

@@ -17,7 +17,7 @@ import tools
 COMMANDS = os.environ.get("TNX_FAULT_COMMANDS", "150")
 
 
-needs_namespaces = pytest.mark.skipif(not network.available(), reason="needs root and /dev/net/tun")
+needs_namespaces = tools.needs(network.available(), "needs root and /dev/net/tun")
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import threading
 import pytest
 
 import harness
+import tools
 from admin_api import admin_of
 from browser import Browser
 from fake_agent import FakeAgent, pack_response
@@ -230,9 +231,8 @@ def test_agents_that_never_answer_keep_few_and_end_in_time(played):
         c.close()
 
 
+@tools.needs(os.path.exists("/usr/bin/chromium"), "Debian's chromium is not installed")
 def test_markup_in_a_name_is_text_on_the_page(played):
-    if not os.path.exists("/usr/bin/chromium"):
-        pytest.skip("Debian's chromium is not installed")
     name = "<img src=x onerror=alert(1)><b>Lamp</b>"
     building, _ = played(body(rooms({**LAMP, "name": name})))
     admin = admin_of(building.relay)

@@ -10,6 +10,7 @@ import struct
 import pytest
 
 import harness
+import tools
 from admin_api import PREFIX, Admin, admin_of
 from browser import Browser
 from harness import HOST, SERIAL, Connection
@@ -160,7 +161,7 @@ def test_the_agent_s_pages_forget_a_browser_that_left(start_building):
     assert_switched(building, VISITS_MAX + 4)
 
 
-@pytest.mark.skipif(not os.path.exists("/usr/bin/chromium"), reason="Debian's chromium is not installed")
+@tools.needs(os.path.exists("/usr/bin/chromium"), "Debian's chromium is not installed")
 def test_a_real_browser_leaves_in_the_middle_and_comes_back(start_building):
     building = start_building(auth="none", simulator=["--answer-delay-ms", "1000"], relay=ADMIN)
     admin = admin_of(building.relay)

@@ -32,7 +32,7 @@ LARGE_CROWD = 150
 LARGE_BODY = 30000
 DISK = "1m"  # of the small file system
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+needs_root = tools.needs(os.geteuid() == 0, "needs root")
 needs_memory_limit = pytest.mark.skipif(
     SANITIZED, reason="a sanitizer reserves more memory than any limit allows; see test_memory_limit.py"
 )
@@ -216,7 +216,7 @@ def small_disk(folder):
     folder.mkdir()
     command = ["/usr/bin/mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder]
     if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode != 0:
-        pytest.skip("nothing may be mounted here")
+        tools.missing("nothing may be mounted here")
     try:
         yield folder
     finally:

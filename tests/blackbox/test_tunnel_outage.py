@@ -113,7 +113,7 @@ def one_short_outage(building, network, seconds):
     return took
 
 
-@pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")
+@own_network.needed
 @in_own_network
 def test_back_within_3_s_after_an_outage_too_short_to_end_the_tunnel(tmp_path):
     """Requests were on their way: TCP, which repeats them later and later, is not waited for."""
@@ -129,7 +129,7 @@ def test_back_within_3_s_after_an_outage_too_short_to_end_the_tunnel(tmp_path):
     assert max(took) < BACK
 
 
-@pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6")
+@own_network.needed
 @in_own_network
 def test_back_within_3_s_after_a_line_that_swallowed_everything(tmp_path):
     """Real packets, the questions to DNS among them, vanish without a word."""

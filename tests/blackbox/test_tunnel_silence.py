@@ -32,7 +32,7 @@ LINGER_RESET = struct.pack("ii", 1, 0)
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not own_network.available(), reason="needs root, /dev/net/tun and IPv6"),
+    own_network.needed,
 ]
 
 
