@@ -297,6 +297,10 @@ def parse_head(head):
     return int(match[2]), fields, match[1].decode()
 
 
+class Closed(AssertionError):
+    """The peer ended the connection before what was to come had come whole."""
+
+
 class Connection:
     """One raw connection: sends the bytes it is given, reads answers strictly. TLS if `context`."""
 
@@ -325,13 +329,15 @@ class Connection:
 
     def _until(self, mark):
         while mark not in self._unread:
-            assert self._more(), f"closed before {mark!r}: {self._unread!r}"
+            if not self._more():
+                raise Closed(f"closed before {mark!r}: {self._unread!r}")
         part, _, self._unread = self._unread.partition(mark)
         return part
 
     def _exactly(self, length):
         while len(self._unread) < length:
-            assert self._more(), f"closed after {len(self._unread)} of {length} bytes"
+            if not self._more():
+                raise Closed(f"closed after {len(self._unread)} of {length} bytes")
         part, self._unread = self._unread[:length], self._unread[length:]
         return part
 

@@ -62,9 +62,12 @@ class Asked:
         self._lock = threading.Lock()
 
     def command(self, key=None, filler=""):
-        """On a connection of its own. None if there was no answer; no call at all if it was not let in."""
+        """On a connection of its own. None if there was no answer; no call at all if it was not let in.
+        A connection on which nothing happens at all ends the test."""
         try:
             connection = self.building.connect()
+        except TimeoutError:
+            raise
         except OSError:
             with self._lock:
                 self.not_let_in += 1
@@ -72,18 +75,13 @@ class Asked:
         with self._lock:
             self.run.n_commands += 1
             call = checker.Call(self.run.n_commands, time.monotonic())
-        name = f"call-{call.value}"
         target = f"system/sendKNXfloat4bytes?group=1/0/1&value={call.value}"
         method, body = ("POST", f"filler={filler}".encode()) if filler else ("GET", b"")
         answer = None
-        with connection, contextlib.suppress(OSError, AssertionError):
-            fields = [f"X-Request-Id: {name}", "Content-Type: application/x-www-form-urlencoded"]
+        with connection, checker.awaited(call):
+            fields = [f"X-Request-Id: {call.name}", "Content-Type: application/x-www-form-urlencoded"]
             answer = connection.request(self.building.path(target, key), method, fields, body)
-        call.ended = time.monotonic()
-        if answer is None:
-            call.outcome = "no answer"
-        else:
-            checker.Client.judge(call, name, answer)
+            checker.Client.judge(call, answer)
         self.run.note(call)
         return answer
 

@@ -12,14 +12,15 @@ What an answer claims, and what is held against it:
   delivered yes   all of it was given to the kernel on its way to the server. It was executed, unless
                   the server, or the agent that had it, was killed or stopped while it ran
   unknown         nothing
-  no answer       nothing, while the relay was killed. While it was replaced: it was not executed (the
-                  old relay closed an idle connection just when the client used it once more).
-                  Never otherwise
+  no answer       the connection ended. Nothing, while the relay was killed. While it was replaced: it
+                  was not executed (the old relay closed an idle connection just when the client used it
+                  once more). Never otherwise; and a connection that stays open without an answer never
 
 and whatever was answered, nothing is executed twice. Each client has a request id of its own for
 each request, and the answer must repeat it and the value: an answer to another request is seen."""
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -32,7 +33,7 @@ import time
 import pytest
 
 from cutter import Cutter
-from harness import DEADLINE, HOST, Building, Connection, assert_clean, closed_port, merged, request
+from harness import DEADLINE, HOST, Building, Closed, Connection, assert_clean, closed_port, merged
 
 COMMANDS = int(os.environ.get("TNX_FAULT_COMMANDS", "400"))
 SEED = int(os.environ.get("TNX_FAULT_SEED", "1"))
@@ -67,7 +68,28 @@ class Call:
     ended: float = 0.0
     outcome: str = ""  # "200", "no answer", or "<status> <reason> <delivered>"
     delivered: object = None  # as in the answer
-    wrong: str = ""  # why the answer cannot be one to this call
+    wrong: str = ""  # why the answer, or that there is none, cannot be right
+
+    @property
+    def name(self):
+        """The request's id."""
+        return f"{SEED}-{self.value}"
+
+
+@contextlib.contextmanager
+def awaited(call):
+    """Inside it the call is sent, and its answer read and judged. If the connection ends before that,
+    there was no answer. If nothing comes, that is wrong."""
+    call.outcome = "no answer"
+    try:
+        yield
+    except TimeoutError:
+        call.wrong = "neither an answer nor an end"
+    except (OSError, Closed):
+        pass
+    call.ended = time.monotonic()
+    if call.ended - call.begun > ANSWER_DEADLINE:
+        call.wrong = f"{call.wrong or 'an outcome'} after {call.ended - call.begun:.1f} s"
 
 
 class KeptConnection(Connection):
@@ -117,34 +139,24 @@ class Client(threading.Thread):
 
     def call(self, value):
         self.connect()
-        target = f"system/sendKNXfloat4bytes?group=1/0/1&value={value}"
-        name = f"{SEED}-{value}"
+        path = self.run_.building.path(f"system/sendKNXfloat4bytes?group=1/0/1&value={value}")
         call = Call(value, time.monotonic())
-        try:
-            path = self.run_.building.path(target)
-            self.connection.send(request(path, fields=[f"X-Request-Id: {name}"]))
-            answer = self.connection.answer()
-        except TimeoutError:
-            call.ended, call.outcome = time.monotonic(), "no answer"
-            call.wrong = f"no answer within {time.monotonic() - call.begun:.1f} s"
+        answer = None
+        with awaited(call):
+            answer = self.connection.request(path, fields=[f"X-Request-Id: {call.name}"])
+            self.judge(call, answer)
+        if answer is None:
             self.drop()
-            return call
-        except (OSError, AssertionError):
-            call.ended, call.outcome = time.monotonic(), "no answer"
-            self.drop()
-            return call
-        call.ended = time.monotonic()
-        self.judge(call, name, answer)
-        if answer.values("Connection") == ["close"]:
+        elif answer.values("Connection") == ["close"]:
             if self.connection.rest() != b"":
                 call.wrong = "bytes behind the answer"
             self.drop()
         return call
 
     @staticmethod
-    def judge(call, name, answer):
+    def judge(call, answer):
         told = answer.json()
-        if answer.values("X-Request-Id") != [name]:
+        if answer.values("X-Request-Id") != [call.name]:
             call.wrong = f"answer to another request: {answer}"
         if answer.status == 200:
             call.outcome = "200"
@@ -207,6 +219,8 @@ class Faults:
     """One fault after the other, by a seed; each is over when its method returns."""
 
     SILENT = ("relay_killed",)  # in these a call may stay without an answer
+    # How long a fault is felt has an end: what stood still is behind a moment after it goes on.
+    FELT = 1
 
     def __init__(self, run):
         self.run = run
@@ -318,10 +332,9 @@ class Faults:
         self.run.line.resume()
 
     def overlapping(self, call, *prefixes):
-        """Whether such a fault happened while the call ran. How long a fault is felt has an end:
-        what stood still is behind a moment after it goes on."""
+        """Whether such a fault happened, or was felt, while the call ran."""
         return any(
-            name.startswith(prefixes) and begun <= call.ended and call.begun <= ended + 1
+            name.startswith(prefixes) and begun <= call.ended and call.begun <= ended + self.FELT
             for name, begun, ended in self.happened
         )
 
