@@ -7,6 +7,7 @@ import ssl
 
 import jsonschema
 
+import known_secrets
 from harness import HOST, Connection, ROOT, bound_port
 
 DOCUMENT = json.loads((ROOT / "relay" / "admin" / "openapi.json").read_text())
@@ -64,6 +65,7 @@ class Admin:
             answer = c.answer(method)
         for value in answer.values("Set-Cookie"):
             self.cookie = value.split(";")[0]
+            known_secrets.keep(self.cookie.partition("=")[2], "a session's cookie")
         return answer
 
     def hold(self, method, path, answer, expect):

@@ -3,13 +3,14 @@
 themselves: database and its journals, backups, logs, metrics, status, /proc."""
 
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
 
 import harness
-from harness import HOST, SERIAL, run
+from harness import HOST, SERIAL, Process, run
 
 STATUS = "system/serverStatus"
 
@@ -126,3 +127,22 @@ def test_what_a_command_prints_is_all_that_holds_a_new_key(tmp_path):
     for path in relay.folder.rglob("*"):
         for secret in (token, key):
             assert not is_in(secret, path.read_bytes()), path
+
+
+@pytest.mark.parametrize("end", [lambda process: process.wait_end(expect=2), Process.kill],
+                         ids=["ended", "killed"])
+@pytest.mark.parametrize("kind", ["key", "token", "password", "private key"])
+def test_a_secret_in_the_log_of_any_program_fails_the_test_that_ran_it(tmp_path, kind, end):
+    """One of a relay without a building; it stands in the log because it was given as a file's name."""
+    relay = harness.Relay(tmp_path / "relay")
+    text = {
+        "key": lambda: relay.command("server", "add", SERIAL) and relay.command("key", "enable", SERIAL)["key"],
+        "token": lambda: re.search(r"\b[A-Za-z0-9]{32}\b", run("thinknx-relay", "server", "add", SERIAL,
+                                                              "--config", relay.conf).stdout)[0],
+        "password": lambda: harness.secret_file(tmp_path / "password", "pw" * 8).read_text().strip(),
+        "private key": lambda: (relay.folder / "key.pem").read_text().splitlines()[1],
+    }[kind]()
+    process = Process("thinknx-relay", "serve", "--config", f"/nonexistent/{text}")
+    process.wait_log("cannot open")
+    with pytest.raises(AssertionError, match="a secret is in the log of thinknx-relay"):
+        end(process)

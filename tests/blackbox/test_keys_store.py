@@ -17,6 +17,7 @@ import time
 import pytest
 
 import harness
+import known_secrets
 import tools
 from admin_api import admin_of
 from harness import HOST, SERIAL, binary, run
@@ -157,6 +158,7 @@ class Creators:
             if out:
                 self.printed.append(json.loads(out))
                 self.killed_printing += dies_printing and process.returncode == -9
+                known_secrets.keep_made(self.printed[-1])
             elif process.returncode == -9:
                 self.killed += 1
             else:
