@@ -19,6 +19,7 @@ import json
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -236,6 +237,10 @@ TIMES = {
         "reply_deadline": 1,
     }
 }
+# Of those the longest that an answer may take is 5 s; and as much again for a busy machine.
+ANSWER_DEADLINE = 10
+# So long that a fault meets calls that the server has and has not answered.
+SIMULATOR = ["--answer-delay-ms", "25"]
 AGENT_TIMES = {"timeouts": {"answer": "1.5", "answer_fb": "1.5", "connect": "0.5", "drain": 2}}
 
 
@@ -253,7 +258,9 @@ class Victim:
     def __init__(self, folder):
         self.line = Cutter()
         url = {"relay": {"url": f"wss://{HOST}:{self.line.port}"}}
-        self.building = Building(folder, relay=TIMES, agent=merged(url, AGENT_TIMES), start=False)
+        self.building = Building(
+            folder, simulator=SIMULATOR, relay=TIMES, agent=merged(url, AGENT_TIMES), start=False
+        )
         self.injectors = {part: Injector(folder / f"{part}.faults") for part in ("relay", "agent")}
         relay = self.building.relay
         relay.process.stop()
@@ -295,7 +302,7 @@ class Victim:
         self.run.n_commands += 1
         call = checker.Call(self.run.n_commands, time.monotonic())
         path = self.building.path(f"system/sendKNXfloat4bytes?group=1/0/1&value={call.value}")
-        with contextlib.ExitStack() as stack, checker.awaited(call):
+        with contextlib.ExitStack() as stack, checker.awaited(call, ANSWER_DEADLINE):
             c = connection or stack.enter_context(self.connect())
             checker.Client.judge(call, c.request(path, fields=[f"X-Request-Id: {call.name}"]))
         self.run.note(call)
@@ -352,11 +359,17 @@ class Victim:
         self.call()
 
     def drain(self):
-        """The relay is stopped with a call in flight, and started again; its start has a test of its
-        own."""
-        relay, begun = self.building.relay, time.monotonic()
-        relay.process.signal(signal.SIGTERM)
-        self.call()
+        """The relay is stopped with a call in flight and another one coming, and started again; its start
+        has a test of its own."""
+        relay, requests = self.building.relay, self.building.simulator.requests
+        n_before = requests.count()
+        with ThreadPoolExecutor(1) as caller:
+            in_flight = caller.submit(self.call)
+            harness.wait_until(lambda: in_flight.done() or requests.count() > n_before, "a call in flight")
+            begun = time.monotonic()
+            relay.process.signal(signal.SIGTERM)
+            self.call()
+        in_flight.result()
         self.note_end(relay.process, "relay")
         self.calm("relay")
         self.injectors["relay"].rest()

@@ -77,7 +77,7 @@ class Call:
 
 
 @contextlib.contextmanager
-def awaited(call):
+def awaited(call, deadline=ANSWER_DEADLINE):
     """Inside it the call is sent, and its answer read and judged. If the connection ends before that,
     there was no answer. If nothing comes, that is wrong."""
     call.outcome = "no answer"
@@ -88,7 +88,7 @@ def awaited(call):
     except (OSError, Closed):
         pass
     call.ended = time.monotonic()
-    if call.ended - call.begun > ANSWER_DEADLINE:
+    if call.ended - call.begun > deadline:
         call.wrong = f"{call.wrong or 'an outcome'} after {call.ended - call.begun:.1f} s"
 
 
