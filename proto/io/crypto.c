@@ -10,7 +10,11 @@
 #include <errno.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
+#include <openssl/decoder.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/rand.h>
+#include <openssl/store.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -113,6 +117,47 @@ static void release(void *p, const char *file, int line)
     free(p);
 }
 
+/* A type stands in no parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
+#define IGNORE(type)                                                                               \
+    static void ignore_##type(type *algorithm, void *user)                                         \
+    {                                                                                              \
+        (void)algorithm;                                                                           \
+        (void)user;                                                                                \
+    }
+/* NOLINTEND(bugprone-macro-parentheses) */
+
+IGNORE(EVP_MD)
+IGNORE(EVP_CIPHER)
+IGNORE(EVP_MAC)
+IGNORE(EVP_KDF)
+IGNORE(EVP_RAND)
+IGNORE(EVP_KEYMGMT)
+IGNORE(EVP_KEYEXCH)
+IGNORE(EVP_SIGNATURE)
+IGNORE(EVP_ASYM_CIPHER)
+IGNORE(EVP_KEM)
+IGNORE(OSSL_DECODER)
+IGNORE(OSSL_STORE_LOADER)
+
+/* OpenSSL makes the algorithms of a kind when the first of them is asked for. Those for which there
+ * is no memory just then are not there ever after, and without one of them no handshake comes to
+ * its end any more. So all are made now, but those that write keys: only `init` does that. */
+static void make_algorithms(void)
+{
+    EVP_MD_do_all_provided(NULL, ignore_EVP_MD, NULL);
+    EVP_CIPHER_do_all_provided(NULL, ignore_EVP_CIPHER, NULL);
+    EVP_MAC_do_all_provided(NULL, ignore_EVP_MAC, NULL);
+    EVP_KDF_do_all_provided(NULL, ignore_EVP_KDF, NULL);
+    EVP_RAND_do_all_provided(NULL, ignore_EVP_RAND, NULL);
+    EVP_KEYMGMT_do_all_provided(NULL, ignore_EVP_KEYMGMT, NULL);
+    EVP_KEYEXCH_do_all_provided(NULL, ignore_EVP_KEYEXCH, NULL);
+    EVP_SIGNATURE_do_all_provided(NULL, ignore_EVP_SIGNATURE, NULL);
+    EVP_ASYM_CIPHER_do_all_provided(NULL, ignore_EVP_ASYM_CIPHER, NULL);
+    EVP_KEM_do_all_provided(NULL, ignore_EVP_KEM, NULL);
+    OSSL_DECODER_do_all_provided(NULL, ignore_OSSL_DECODER, NULL);
+    OSSL_STORE_LOADER_do_all_provided(NULL, ignore_OSSL_STORE_LOADER, NULL);
+}
+
 void crypto_start(void)
 {
     unsigned char byte;
@@ -125,6 +170,7 @@ void crypto_start(void)
         RAND_bytes(&byte, sizeof(byte)) != 1) {
         give_up();
     }
+    make_algorithms();
     starting = false;
 }
 

@@ -93,6 +93,11 @@ class Injector:
             calls |= self._calls  # the larger number of each
         return [fault for fault in chosen(calls, wanted) if fault.ours()]
 
+    def begin_here(self):
+        """What was until now was not part of the work yet."""
+        if self._is_counting:
+            self._start_counting()
+
     def rest(self):
         """What follows is not part of the work: nothing fails, nothing counts."""
         self.disarm()

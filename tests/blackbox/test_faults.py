@@ -20,6 +20,7 @@ import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import pytest
 
@@ -27,7 +28,7 @@ import harness
 import test_tunnel_faults as checker
 import tools
 from cutter import Cutter
-from faults import ENDS, LIBRARY, LIBUV_GAVE_UP, WANTED, Injector
+from faults import ENDS, LIBRARY, LIBUV_GAVE_UP, WANTED, Fault, Injector
 from harness import DEADLINE, HOST, SERIAL, Building, closed_port, merged
 
 LONG = WANTED > 100
@@ -252,6 +253,13 @@ class Hits(checker.Faults):
     FELT = 0
 
 
+class Armed(NamedTuple):
+    part: str
+    fault: Fault
+    begun: float
+    n_failed: int  # of its faults, before
+
+
 class Victim:
     """A building whose relay and agent can be hit, and what was asked of it."""
 
@@ -282,7 +290,7 @@ class Victim:
         self.kept = None
         self.run = checker.Run(self.building, self.line, 0)
         self.hits = Hits(self.run)
-        self.armed = None  # (part, since when, how many of its faults had happened)
+        self.armed = None
         self.begun = 0.0  # what it does at the moment
         self.ends = []  # of programs that gave up
         self.building.start_agent()
@@ -377,6 +385,20 @@ class Victim:
         self.hits.happened.append(("relay_replaced", begun, time.monotonic()))
         self.call()
 
+    def first_call(self):
+        """The first handshakes of a relay that has just started, and what is made for them only then. Its
+        start, before them, meets no fault."""
+        armed, relay, begun = self.armed, self.building.relay, time.monotonic()
+        self.calm(*self.injectors)
+        relay.process.stop()
+        relay.start()
+        self.hits.happened.append(("relay_replaced", begun, time.monotonic()))
+        for injector in self.injectors.values():
+            injector.begin_here()
+        if armed is not None:
+            self.arm(armed.part, armed.fault)
+        self.call()
+
     def enable_key(self):
         """A key, asked for by the building."""
         harness.run(
@@ -397,18 +419,18 @@ class Victim:
 
     def arm(self, part, fault):
         injector = self.injectors[part]
-        self.armed = (part, time.monotonic(), injector.n_failed())
+        self.armed = Armed(part, fault, time.monotonic(), injector.n_failed())
         injector.arm(fault)
 
     def calm(self, *parts):
         """Nothing fails there from now on; if something has, that is noted."""
         for part in parts:
             self.injectors[part].disarm()
-        if self.armed is not None and self.armed[0] in parts:
-            part, begun, n_failed = self.armed
+        armed = self.armed
+        if armed is not None and armed.part in parts:
             self.armed = None
-            if self.injectors[part].n_failed() > n_failed:
-                self.hits.happened.append((f"hit_{part}", begun, time.monotonic()))
+            if self.injectors[armed.part].n_failed() > armed.n_failed:
+                self.hits.happened.append((f"hit_{armed.part}", armed.begun, time.monotonic()))
 
     def start_relay(self):
         """Tries until it starts: a fault may still be about to happen."""
@@ -478,11 +500,12 @@ def wait_any(process, pattern, start):
 
 
 PHASES = (
-    "call", "call_on_kept", "enable_key", "reload", "reload_agent", "reconnect", "restart_agent", "drain"
+    "call", "first_call", "call_on_kept", "enable_key", "reload", "reload_agent", "reconnect", "restart_agent",
+    "drain",
 )
 # Some are slow; what they do is done by the others too.
 SHARE = {
-    "call": 4, "call_on_kept": 3, "enable_key": 2, "reload": 2, "reload_agent": 2, "reconnect": 1,
+    "call": 4, "first_call": 1, "call_on_kept": 3, "enable_key": 2, "reload": 2, "reload_agent": 2, "reconnect": 1,
     "restart_agent": 1, "drain": 1,
 }
 

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "proto/base/clock.h"
@@ -432,10 +434,63 @@ static void test_tls_that_is_made_serves_though_memory_ended(void **state)
     assert_true(n_refused > 50);
 }
 
+/* In a process of its own: a handshake of that version in which the allocation behind `place`
+ * others is refused, then one of each. Its exit code says how they went. */
+enum { SPOILT = 1, NOTHING_REFUSED = 2 };
+
+static void shake_hands_for_the_first_time(int version, size_t place)
+{
+    assert_int_equal(SSL_set_max_proto_version(client, version), 1);
+    join(server);
+    allocator_refuse_after(place);
+    (void)shake_hands();
+    bool refused = allocator_reset();
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    for (size_t i = 0; i < 2; i++) {
+        connect_again();
+        if (SSL_set_max_proto_version(client, versions[i]) != 1 || !connect_to(server)) {
+            _exit(SPOILT);
+        }
+    }
+    _exit(refused ? 0 : NOTHING_REFUSED);
+}
+
+#define HANDSHAKE_STEP 17
+
+/* OpenSSL loads all algorithms of a kind when one is first asked for, and never those again for
+ * which there was no memory just then: who first shook hands in that moment could not do it any
+ * more. */
+static void test_tls_serves_after_a_first_handshake_without_memory(void **state)
+{
+    (void)state;
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    server = make_server(tickets);
+    for (size_t i = 0; i < 2; i++) {
+        int code = 0;
+        for (size_t place = 0; code == 0; place += HANDSHAKE_STEP) {
+            pid_t child = fork();
+            assert_true(child >= 0);
+            if (child == 0) {
+                shake_hands_for_the_first_time(versions[i], place);
+            }
+            int status = 0;
+            assert_int_equal(waitpid(child, &status, 0), child);
+            assert_true(WIFEXITED(status));
+            code = WEXITSTATUS(status);
+            if (code == SPOILT) {
+                fail_msg("no handshake any more after the %zuth allocation was refused", place);
+            }
+        }
+        assert_int_equal(code, NOTHING_REFUSED);
+    }
+}
+
 int main(void)
 {
     crypto_start();
     const struct CMUnitTest tests[] = {
+        CASE(test_tls_serves_after_a_first_handshake_without_memory), /* before any other handshake
+                                                                       */
         CASE(test_tls_takes_an_expired_certificate),
         CASE(test_tls_chooses_the_certificate_by_the_name_asked_for),
         CASE(test_tls_serves_the_first_certificate_to_who_names_none_of_them),
