@@ -93,7 +93,8 @@ def memory(samples):
 def by_load(samples, own, what, figure):
     """Whether a rate is that of the load generator."""
     busy = zip(column(samples, own, what, "load_busy"), column(samples, own, what, "backend_busy"))
-    return figure == "per_s" and statistics.median(a + b for a, b in busy) > LOAD_IS_FULL
+    shares = [load + backend for load, backend in busy]
+    return figure == "per_s" and bool(shares) and statistics.median(shares) > LOAD_IS_FULL
 
 
 def targets(samples):

@@ -88,4 +88,12 @@ def test_a_target_is_judged_by_the_median_of_the_rounds():
     assert "| 0.91 [0.83..1.11] |" in rows[2] and "NOT REACHED" in rows[2]
 
 
+def test_a_rate_is_no_target_reached_where_the_load_was_busy_with_itself():
+    def rows(load):
+        samples = samples_of("nginx, 1 hop", [100] * 3) + samples_of("relay + agent", [110] * 3)
+        return table.targets([{**s, "load_busy": load, "backend_busy": 0.04} for s in samples])
+
+    assert "the load's own limit" in rows(0.94)[2] and "reached" in rows(0.5)[2]
+
+
 assert HOST == "127.0.0.1"  # as the tools have it

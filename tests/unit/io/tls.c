@@ -12,18 +12,15 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "proto/base/clock.h"
 #include "proto/io/crypto.h"
 #include "proto/io/tickets.h"
-#include "tests/unit/base/allocator.h"
+#include "tests/unit/io/handshake.h"
 #include "tests/unit/io/pair_files.h"
 
-#define DAY_S      86400
-#define ROUNDS_MAX 50
+#define DAY_S 86400
 
 static struct tickets *tickets;
 
@@ -31,11 +28,6 @@ static struct pair_files one; /* one.example */
 static struct pair_files two; /* *.two.example */
 static struct tls_server *server;
 static struct error_text error;
-
-/* The two ends of a connection. */
-static SSL_CTX *client_ctx;
-static SSL *client;
-static SSL *end;
 
 static int make_pairs(void **state)
 {
@@ -57,14 +49,6 @@ static int set_up(void **state)
     client = SSL_new(client_ctx);
     assert_non_null(client);
     return 0;
-}
-
-static void drop_connection(void)
-{
-    SSL_free(client);
-    SSL_free(end);
-    client = NULL;
-    end = NULL;
 }
 
 static int tear_down(void **state)
@@ -91,56 +75,6 @@ static struct tls_server *make_server(struct tickets *keys)
     struct tls_server *s = NULL;
     assert_int_equal(tls_server_new(pairs, 2, keys, &s, &error), 0);
     return s;
-}
-
-/* ---- handshakes ---- */
-
-static void join(const struct tls_server *s)
-{
-    BIO *near = NULL;
-    BIO *far = NULL;
-    end = SSL_new(tls_server_context(s));
-    assert_non_null(end);
-    assert_int_equal(BIO_new_bio_pair(&near, 0, &far, 0), 1);
-    SSL_set_bio(client, near, near);
-    SSL_set_bio(end, far, far);
-    SSL_set_connect_state(client);
-    SSL_set_accept_state(end);
-}
-
-/* One step of an end. False when it has failed. */
-static bool advance(SSL *ssl)
-{
-    int ok = SSL_do_handshake(ssl);
-    int why = SSL_get_error(ssl, ok);
-    ERR_clear_error();
-    return ok == 1 || why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
-}
-
-static bool shake_hands(void)
-{
-    for (int i = 0; i < ROUNDS_MAX; i++) {
-        if (!advance(client) || !advance(end)) {
-            return false;
-        }
-        if (SSL_is_init_finished(client) && SSL_is_init_finished(end)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool connect_to(const struct tls_server *s)
-{
-    join(s);
-    return shake_hands();
-}
-
-static void connect_again(void)
-{
-    drop_connection();
-    client = SSL_new(client_ctx);
-    assert_non_null(client);
 }
 
 static void assert_served(const char *host)
@@ -408,89 +342,10 @@ static void test_tls_tickets_are_taken_by_every_server_with_the_key(void **state
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-/* There are some 6,000 allocations, and each trial takes all of those before its own. The one that
- * OpenSSL does not miss, and should, was the 136th; files are read by the later ones. */
-#define FIRST_REFUSALS 1000
-#define REFUSALS_STEP  13
-
-/* OpenSSL makes contexts that lack what did not fit, and calls them made. */
-static void test_tls_that_is_made_serves_though_memory_ended(void **state)
-{
-    (void)state;
-    size_t n_refused = 0;
-    size_t place = 0;
-    for (bool refused = true; refused; n_refused++) {
-        allocator_refuse_after(place);
-        place += place < FIRST_REFUSALS ? 1 : REFUSALS_STEP;
-        int rc = try_files(one.certificate, one.private_key);
-        refused = allocator_reset();
-        if (rc == 0) {
-            connect_again();
-            assert_true(connect_to(server));
-            tls_server_free(server);
-            server = NULL;
-        }
-    }
-    assert_true(n_refused > 50);
-}
-
-/* In a process of its own: a handshake of that version in which the allocation behind `place`
- * others is refused, then one of each. Its exit code says how they went. */
-enum { SPOILT = 1, NOTHING_REFUSED = 2 };
-
-static void shake_hands_for_the_first_time(int version, size_t place)
-{
-    assert_int_equal(SSL_set_max_proto_version(client, version), 1);
-    join(server);
-    allocator_refuse_after(place);
-    (void)shake_hands();
-    bool refused = allocator_reset();
-    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    for (size_t i = 0; i < 2; i++) {
-        connect_again();
-        if (SSL_set_max_proto_version(client, versions[i]) != 1 || !connect_to(server)) {
-            _exit(SPOILT);
-        }
-    }
-    _exit(refused ? 0 : NOTHING_REFUSED);
-}
-
-#define HANDSHAKE_STEP 17
-
-/* OpenSSL loads all algorithms of a kind when one is first asked for, and never those again for
- * which there was no memory just then: who first shook hands in that moment could not do it any
- * more. */
-static void test_tls_serves_after_a_first_handshake_without_memory(void **state)
-{
-    (void)state;
-    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    server = make_server(tickets);
-    for (size_t i = 0; i < 2; i++) {
-        int code = 0;
-        for (size_t place = 0; code == 0; place += HANDSHAKE_STEP) {
-            pid_t child = fork();
-            assert_true(child >= 0);
-            if (child == 0) {
-                shake_hands_for_the_first_time(versions[i], place);
-            }
-            int status = 0;
-            assert_int_equal(waitpid(child, &status, 0), child);
-            assert_true(WIFEXITED(status));
-            code = WEXITSTATUS(status);
-            if (code == SPOILT) {
-                fail_msg("no handshake any more after the %zuth allocation was refused", place);
-            }
-        }
-        assert_int_equal(code, NOTHING_REFUSED);
-    }
-}
-
 int main(void)
 {
     crypto_start();
     const struct CMUnitTest tests[] = {
-        CASE(test_tls_serves_after_a_first_handshake_without_memory), /* before any other handshake
-                                                                       */
         CASE(test_tls_takes_an_expired_certificate),
         CASE(test_tls_chooses_the_certificate_by_the_name_asked_for),
         CASE(test_tls_serves_the_first_certificate_to_who_names_none_of_them),
@@ -503,7 +358,6 @@ int main(void)
         CASE(test_tls_alpn_answers_http_1_1_or_nothing),
         CASE(test_tls_tickets_are_taken_for_one_rotation_of_their_key),
         CASE(test_tls_tickets_are_taken_by_every_server_with_the_key),
-        CASE(test_tls_that_is_made_serves_though_memory_ended),
     };
     return cmocka_run_group_tests(tests, make_pairs, pair_files_tear_down);
 }
