@@ -454,17 +454,3 @@ struct tunnel *tunnel_of(struct list *node)
 {
     return LIST_ITEM(node, struct tunnel, node);
 }
-
-void tunnel_describe(const struct tunnel *t, struct tunnel_info *info)
-{
-    *info = (struct tunnel_info){
-        .server = t->server,
-        .serial = t->serial,
-        .address = t->address,
-        .software = t->software,
-        .number = t->number,
-        .up_ms = t->up_ms,
-        .rtt_us = mux_rtt_us(t->mux),
-        .n_streams = mux_n_streams(t->mux),
-    };
-}

@@ -65,17 +65,4 @@ struct tunnel *tunnel_of(struct list *node);
 /* Sends what all dirty tunnels of the worker have to send. */
 void tunnel_flush_dirty(struct worker *w);
 
-/* What `status` shows. */
-struct tunnel_info {
-    int64_t server;
-    const char *serial;
-    const char *address;
-    const char *software;
-    uint64_t number;
-    uint64_t up_ms;
-    uint32_t rtt_us;
-    size_t n_streams;
-};
-void tunnel_describe(const struct tunnel *t, struct tunnel_info *info);
-
 #endif
