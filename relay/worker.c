@@ -28,8 +28,8 @@
 /* Idle sessions get so long for one more request when the relay drains: a client that is just
  * sending one should not meet a closed door. */
 #define DRAIN_IDLE_MS 1000
-/* Tunnels that have not closed by themselves so long after the end are cut. */
-#define STOP_TUNNELS_MS 1500
+/* Connections that have not closed by themselves so long after the end are cut. */
+#define STOP_MS 1500
 /* Tunnels of one worker. */
 #define TUNNELS_MAX 1000000
 /* An answer being put together: what exchange.c writes at once, and one DATA frame more. */
@@ -136,7 +136,7 @@ static void stop(struct worker *w)
     close_listeners(w, true);
     if (!w->stopping) {
         w->stopping = true;
-        w->stop_by_ms = worker_now_ms(w) + STOP_TUNNELS_MS;
+        w->stop_by_ms = worker_now_ms(w) + STOP_MS;
     }
     struct list *node = w->sessions.next;
     while (node != &w->sessions) {
@@ -145,14 +145,24 @@ static void stop(struct worker *w)
         session_kill(s);
     }
     retire_tunnels(w, true);
-    admin_retire(w);
+    admin_retire(w, false);
 }
 
-static void cut_tunnels(struct worker *w)
+/* Peers that do not take what is there for them, or do not close their end. */
+static void cut_all(struct worker *w)
 {
+    for (struct list *node = w->sessions.next; node != &w->sessions; node = node->next) {
+        struct conn *c = LIST_ITEM(node, struct session, node)->conn;
+        if (conn_pending(c) > 0) {
+            conn_abort(c);
+        } else {
+            conn_close(c);
+        }
+    }
     for (struct list *node = w->tunnels.next; node != &w->tunnels; node = node->next) {
         tunnel_kill(tunnel_of(node));
     }
+    admin_retire(w, true);
 }
 
 static void retire_idle_sessions(struct worker *w)
@@ -170,7 +180,7 @@ static void drain_step(struct worker *w)
 {
     uint64_t now_ms = worker_now_ms(w);
     if (w->stopping && now_ms >= w->stop_by_ms) {
-        cut_tunnels(w);
+        cut_all(w);
     }
     if (now_ms >= w->drain_idle_by_ms) {
         /* What is in flight goes on; agents are wanted where new calls go. */
@@ -180,7 +190,8 @@ static void drain_step(struct worker *w)
     if (!list_empty(&w->sessions) || !list_empty(&w->tunnels)) {
         return;
     }
-    stop(w);
+    close_listeners(w, true);
+    admin_retire(w, false);
     if (list_empty(&w->admin_sessions)) {
         close_own_handles(w);
     }

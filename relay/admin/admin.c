@@ -262,13 +262,13 @@ void admin_accept(struct worker *w, int fd, bool is_loopback)
     admin_wait(s, ADMIN_DEADLINE_MS);
 }
 
-void admin_retire(struct worker *w)
+void admin_retire(struct worker *w, bool at_once)
 {
     struct list *node = w->admin_sessions.next;
     while (node != &w->admin_sessions) {
         struct admin_session *s = LIST_ITEM(node, struct admin_session, node);
         node = node->next;
-        if (s->stream != NULL || (!s->is_answered && s->call == NULL)) {
+        if (at_once || s->stream != NULL || (!s->is_answered && s->call == NULL)) {
             conn_close(&s->conn);
         }
     }

@@ -16,7 +16,7 @@ struct worker;
 /* Takes an accepted socket of an admin listener. */
 void admin_accept(struct worker *w, int fd, bool is_loopback);
 
-/* The worker ends: streams are closed, no request is waited for any more. */
-void admin_retire(struct worker *w);
+/* The worker ends: streams are closed, no request is waited for any more; at once: no answer. */
+void admin_retire(struct worker *w, bool at_once);
 
 #endif

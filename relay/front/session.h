@@ -128,7 +128,8 @@ void session_process_ready(struct worker *w);
 /* Of draining: ends if idle, else after the current answer. */
 void session_retire(struct session *s);
 
-/* At the end of the process: an exchange that is under way is answered without its building. */
+/* At the end of the process: an exchange that is under way is answered without its building, a
+ * request that has not come whole without waiting for its rest. What was answered still leaves. */
 void session_kill(struct session *s);
 
 /* Of the current request's client: "192.0.2.1:4711", "[2001:db8::1]:4711"; "unknown" if a proxy

@@ -64,7 +64,7 @@ static void on_read(struct conn *c, const uint8_t *bytes, size_t len)
 /* Ends a session that waits for no answer; what was answered still leaves. */
 static void close_gently(struct session *s)
 {
-    if (s->state == SESSION_IDLE && conn_pending(s->conn) > 0) {
+    if (s->state != SESSION_ENDING && conn_pending(s->conn) > 0) {
         s->state = SESSION_ENDING;
         wheel_cancel(&s->deadline);
         conn_finish(s->conn);
@@ -126,16 +126,24 @@ static const struct conn_callbacks callbacks = {
     .on_closed = on_closed,
 };
 
+/* False if there is no request of which a part has come. */
+static bool give_up_request(struct session *s)
+{
+    if (s->state != SESSION_HEAD && s->state != SESSION_BODY) {
+        return false;
+    }
+    struct answer_details d = {.delivered = HEAD_DELIVERED_NO};
+    s->close_after = true;
+    session_answer(s, ANSWER_CLIENT_TIMEOUT, &d);
+    return true;
+}
+
 static void on_deadline(struct wheel_timer *t)
 {
     struct session *s = LIST_ITEM(t, struct session, deadline);
-    if (s->state == SESSION_HEAD || s->state == SESSION_BODY) {
-        struct answer_details d = {.delivered = HEAD_DELIVERED_NO};
-        s->close_after = true;
-        session_answer(s, ANSWER_CLIENT_TIMEOUT, &d);
-        return;
+    if (!give_up_request(s)) {
+        session_lost(s);
     }
-    session_lost(s);
 }
 
 int session_open(struct worker *w, int fd, const struct sockaddr *address,
@@ -205,7 +213,7 @@ void session_kill(struct session *s)
 {
     if (s->exchange != NULL) {
         exchange_give_up(s->exchange);
-    } else {
-        session_retire(s);
+    } else if (!give_up_request(s)) {
+        close_gently(s);
     }
 }

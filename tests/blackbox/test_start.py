@@ -3,17 +3,20 @@
 
 import re
 import resource
+import signal
 import socket
 import subprocess
 
 import pytest
 
+from admin_api import PREFIX, admin_of
 from harness import (
     HOST,
     PUBLIC_URL,
     ROOT,
     SERIAL,
     Agent,
+    Connection,
     Process,
     Relay,
     closed_port,
@@ -406,6 +409,56 @@ def test_a_second_sigterm_does_no_harm(start_building):
         part.process.signal(15)
         part.process.signal(15)
         part.process.wait_end()
+
+
+def unread(address, pieces):
+    """A connection on which these bytes were sent; its answers are not read, and hardly fit anywhere."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    sock.connect(address)
+    sock.sendall(pieces)
+    return sock
+
+
+@pytest.mark.parametrize("by", ["the limit", "a second signal"])
+def test_sigterm_ends_in_time_whatever_clients_leave_undone(start_building, by):
+    """Half a head, half a body, answers that nobody reads; on the pages' listener too."""
+    drain = "1.3" if by == "the limit" else "30"  # longer than what an idle client gets
+    building = start_building(relay={"timeouts": {"drain": drain}, "admin": {"listen": f"{HOST}:0"}})
+    relay = building.relay.process
+    pages = admin_of(building.relay)
+    device = {"class": "light", "guid": "abc", "name": "x" * 60}
+    pages.post(f"/servers/{SERIAL}/devices", {"rooms": [{"name": "Hall", "devices": [device] * 9000}]})
+    head, body, silent, live = building.connect(), building.connect(), *(Connection(pages.address) for _ in range(2))
+    head.send(b"GET / HTTP/1.1\r\nHo")
+    command = building.path("system/sendKNXfloat4bytes?group=1/0/1&value=1")
+    body.send(request(command, "POST", ["Expect: 100-continue"], b"x" * 10).removesuffix(b"x" * 10))
+    assert body.answer().status == 100
+    body.send(b"x")
+    live.send(request(f"{PREFIX}/requests/live"))
+    live.wait_for(b"\r\n\r\n")
+    # What is redirected goes back whole: each answer is as long as its request.
+    long = request("/" + "a" * 4000)
+    calls = long * 100 + request("/", fields=["X-Request-Id: last"]) + long * 50
+    left = [
+        unread(building.relay.http, calls),
+        unread(building.relay.http, calls + b"GET / HTTP/1.1\r\nHo"),
+        unread(pages.address, request(f"{PREFIX}/servers/{SERIAL}/devices")),
+    ]
+    assert pages.get("/relay")["client_leg"] == "ok"
+    relay.signal(signal.SIGTERM)
+    relay.wait_log("msg=draining")
+    if by == "a second signal":
+        relay.signal(signal.SIGTERM)
+    relay.wait_end(deadline=10)
+    for c in (head, body):
+        answer = c.answer()
+        assert (answer.status, answer.json()["delivered"]) == (408, False)
+        assert answer.value("Connection") == "close"
+    assert building.commands() == []
+    for c in (head, body, silent, live, *left):
+        c.close()
 
 
 # --- the demo ---------------------------------------------------------------------------------

@@ -729,6 +729,32 @@ def test_a_draining_relay_starts_no_successor(start_building):
     relay.wait_end()
 
 
+def test_a_second_signal_ends_a_relay_whose_agent_takes_nothing_more(start_building):
+    """The calls that wait for the line are answered for what they are, and nothing of them is lost or doubled."""
+    building = start_building(relay={"relay": {"workers": 1}})
+    relay, agent = building.relay.process, building.agent.process
+    agent.signal(signal.SIGSTOP)
+    try:
+        connections = [building.connect() for _ in range(20)]
+        for i, c in enumerate(connections):
+            c.send(request(building.path(command(i)), "POST", body=b"x" * 60000))
+            assert building.get("/nobody/x").status == 403  # meanwhile it has read some of that
+        relay.signal(signal.SIGTERM)
+        relay.wait_log("msg=draining")
+        relay.signal(signal.SIGTERM)
+        relay.wait_end(deadline=10)
+        told = []
+        for c in connections:
+            answer = c.answer()
+            told.append((answer.status, answer.json()["delivered"]))
+            c.close()
+        assert told.count((504, "unknown")) >= 5
+        assert set(told) <= {(504, "unknown"), (408, False)}
+    finally:
+        agent.signal(signal.SIGCONT)
+    assert len(values(building)) == len(set(values(building)))
+
+
 # --- storms -----------------------------------------------------------------------------------
 
 
