@@ -36,19 +36,36 @@ def pack_goaway(reason):
     return pack(GOAWAY, 0, struct.pack("<HHI", reason, 0, 0))
 
 
-class FakeAgent:
-    """A connection that was upgraded; nothing is said on it yet."""
+def pack_message(data, opcode=OP_BINARY):
+    """Masked, as a client's must be."""
+    mask = secrets.token_bytes(4)
+    head = bytes([0x80 | opcode])
+    if len(data) < 126:
+        head += bytes([0x80 | len(data)])
+    else:
+        head += struct.pack(">BH", 0x80 | 126, len(data))
+    key = (mask * (len(data) // 4 + 1))[: len(data)]
+    return head + mask + bytes(a ^ b for a, b in zip(data, key))
 
-    def __init__(self, building, token=None, serial=SERIAL):
-        pair = base64.b64encode(f"{serial}:{token or building.token}".encode()).decode()
+
+def upgrade(token, serial=SERIAL):
+    """The request by which an agent's connection becomes a tunnel."""
+    pair = base64.b64encode(f"{serial}:{token}".encode()).decode()
+    return (
+        f"GET /tunnel HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Key: {base64.b64encode(secrets.token_bytes(16)).decode()}\r\n"
+        f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\nAuthorization: Basic {pair}\r\n\r\n".encode()
+    )
+
+
+class FakeAgent:
+    """A connection that was upgraded; nothing is said on it yet but `first`, right behind the request."""
+
+    def __init__(self, building, token=None, serial=SERIAL, first=b""):
         raw = socket.create_connection(building.relay.https, timeout=DEADLINE)
         self.sock = building.relay.tls_context().wrap_socket(raw, server_hostname=HOST)
-        self.sock.sendall(
-            f"GET /tunnel HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {base64.b64encode(secrets.token_bytes(16)).decode()}\r\n"
-            f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\nAuthorization: Basic {pair}\r\n\r\n".encode()
-        )
+        self.sock.sendall(upgrade(token or building.token, serial) + first)
         self.answer = recv_head(self.sock)
         self.frames = []
         self.close_code = None
@@ -60,15 +77,7 @@ class FakeAgent:
         self.sock.close()
 
     def send_message(self, data, opcode=OP_BINARY):
-        mask = secrets.token_bytes(4)
-        head = bytes([0x80 | opcode])
-        if len(data) < 126:
-            head += bytes([0x80 | len(data)])
-        else:
-            head += struct.pack(">BH", 0x80 | 126, len(data))
-        key = (mask * (len(data) // 4 + 1))[: len(data)]
-        masked = bytes(a ^ b for a, b in zip(data, key))
-        self.sock.sendall(head + mask + masked)
+        self.sock.sendall(pack_message(data, opcode))
 
     def send(self, *frames):
         self.send_message(b"".join(frames))

@@ -146,6 +146,27 @@ def test_a_revoked_key_is_refused_on_an_open_connection(keys):
     assert min(took) < REVOKED_WITHIN, took
 
 
+def test_a_key_that_is_revoked_while_a_body_comes_is_refused(keys):
+    """Nothing of it is executed, though the key was good when the head came."""
+    relay = keys.building.relay
+    made = relay.command("key", "enable", harness.SERIAL)
+    path = keys.building.path("system/sendKNXfloat4bytes?group=1/0/1&value=1", made["key"])
+    with keys.building.connect() as c, keys.building.connect() as other:
+        harness.wait_until(lambda: other.request(keys.path(made["key"])).status == 200, "live")
+        whole = harness.request(path, "POST", ["Expect: 100-continue"], b"x=1")
+        c.send(whole[:-3])
+        assert c.answer().status == 100
+        c.send(whole[-3:-1])
+        relay.command("key", "revoke", made["id"])
+        harness.wait_until(lambda: other.request(keys.path(made["key"])).status == 403, "revoked")
+        c.send(whole[-1:])
+        answer = c.answer()
+        told = answer.json()
+        assert (answer.status, told["reason"], told["delivered"]) == (403, "key_refused", False)
+        assert c.request(keys.path(keys.building.key)).status == 200
+    assert keys.building.commands() == []
+
+
 def test_pipelined_calls_behind_a_revocation_are_refused(keys):
     """Those that were sent before but are looked at after it."""
     relay = keys.building.relay

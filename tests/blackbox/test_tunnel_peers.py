@@ -3,15 +3,17 @@
 hand (PROTOCOL.md 10, 11, 12)."""
 
 import contextlib
+import signal
 import struct
 
 import pytest
 
 import fake_relay as fake
-from fake_agent import FakeAgent, pack_goaway, pack_hello, pack_response
+from admin_api import admin_of
+from fake_agent import FakeAgent, pack_goaway, pack_hello, pack_message, pack_response, upgrade
 from fake_relay import CONTROL, DATA, END, HANDED, PING, PONG, REQUEST, RESET, RESPONSE, WELCOME
 from fake_relay import WINDOW, pack
-from harness import Building, request, wait_until
+from harness import HOST, SERIAL, Building, request, wait_until
 
 STATUS = "system/serverStatus"
 PROTOCOL, VERSION = fake.GOAWAY_PROTOCOL, fake.GOAWAY_VERSION
@@ -20,7 +22,8 @@ PROTOCOL, VERSION = fake.GOAWAY_PROTOCOL, fake.GOAWAY_VERSION
 @pytest.fixture(scope="module")
 def building(tmp_path_factory):
     """Its own agent is never started."""
-    made = Building(tmp_path_factory.mktemp("building"), start=False)
+    patience = {"timeouts": {"offline_grace": 20, "server": 30, "server_fb": 30}}
+    made = Building(tmp_path_factory.mktemp("building"), start=False, relay=patience)
     yield made
     try:
         made.stop()
@@ -36,10 +39,10 @@ def agent_of(building, **hello):
 
 
 @contextlib.contextmanager
-def asked(building, agent, call=STATUS):
+def asked(building, agent, call=STATUS, **how):
     """A client's connection whose request has reached the agent, and that request's frame."""
     with building.connect() as c:
-        c.send(request(building.path(call)))
+        c.send(request(building.path(call), **how))
         yield c, agent.recv(REQUEST)
 
 
@@ -83,6 +86,78 @@ def test_an_operation_from_the_future_is_answered(building):
         assert struct.unpack_from("<H", reply.payload) == (1,)
 
 
+def test_an_agent_may_speak_without_waiting_for_the_upgrade(building):
+    with FakeAgent(building, first=pack_message(pack_hello())) as agent:
+        agent.recv(WELCOME)
+        with asked(building, agent) as (c, frame):
+            agent.send(pack_response(frame.stream, body=b"{}"))
+            assert c.answer().body == b"{}"
+
+
+# Answers of every shape: what follows on the connection is the next one
+
+UNKNOWN = 2**64 - 1
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_an_answer_of_unknown_length_comes_whole(building, version):
+    """In chunks to HTTP/1.1, up to the close to older clients."""
+    with agent_of(building) as agent, asked(building, agent, version=version) as (c, frame):
+        agent.send(pack_response(frame.stream, length=UNKNOWN, end=False))
+        for piece in (b"first,", b"", b"second"):
+            agent.send(pack(DATA, frame.stream, piece), pack(PING, 0, b"12345678"))
+            agent.recv(PONG)  # the relay has passed the piece on, if there was one
+        agent.send(pack(DATA, frame.stream, b"", END))
+        answer = c.answer()
+        assert (answer.status, answer.body) == (200, b"first,second")
+        assert (answer.values("Transfer-Encoding") == ["chunked"]) == (version == "1.1")
+        assert_goes_on(building, agent, c, version == "1.1")
+
+
+def assert_goes_on(building, agent, c, goes_on=True):
+    if not goes_on:
+        assert c.rest() == b""
+        return
+    c.send(request(building.path(STATUS)))
+    agent.send(pack_response(agent.recv(REQUEST).stream, body=b"next"))
+    assert c.answer().body == b"next"
+
+
+@pytest.mark.parametrize("method, status, length", [
+    ("GET", 200, 0), ("GET", 200, UNKNOWN), ("GET", 204, 0), ("GET", 204, UNKNOWN), ("GET", 304, 0),
+    ("HEAD", 200, 0), ("HEAD", 200, UNKNOWN), ("POST", 204, 0),
+])
+def test_an_answer_without_a_body_is_whole(building, method, status, length):
+    with agent_of(building) as agent, asked(building, agent, method=method) as (c, frame):
+        agent.send(pack_response(frame.stream, status=status, length=length))
+        answer = c.answer(method)
+        assert (answer.status, answer.body) == (status, b"")
+        assert_goes_on(building, agent, c)
+
+
+@pytest.mark.parametrize("number, status, word", [
+    (1, 500, "internal"),
+    (2, 500, "internal"),
+    (3, 504, "server_timeout"),
+    (4, 502, "server_unreachable"),
+    (5, 502, "bad_answer"),
+    (6, 503, "overloaded"),
+    (7, 502, "agent_refused"),
+    (8, 503, "server_offline"),
+    (9, 502, "server_auth"),
+    (10, 500, "internal"),  # no number of the protocol
+])
+@pytest.mark.parametrize("delivered", [fake.NO, fake.YES])
+def test_each_reason_why_there_is_no_answer_has_a_word(building, number, status, word, delivered):
+    with agent_of(building) as agent, asked(building, agent) as (c, frame):
+        agent.send(pack(RESET, frame.stream, struct.pack("<HBB", number, delivered, 0)))
+        answer = c.answer()
+        told = answer.json()
+        assert (answer.status, told["reason"], told["delivered"]) == (status, word, delivered == fake.YES)
+        assert bool(answer.values("Retry-After")) == (status == 503)
+        assert_goes_on(building, agent, c)
+
+
 # Broken and hostile agents: the tunnel is closed with the fault's name, and nobody else is touched
 
 FAULTS = {
@@ -121,6 +196,15 @@ def send_all(agent, messages):
     with contextlib.suppress(OSError):
         for message in messages:
             agent.send_message(message)
+
+
+def test_an_agent_that_pings_and_does_not_read_is_closed(building):
+    """What waits for it is bounded: more pongs than fit into the sockets' buffers."""
+    start = building.relay.process.log.count()
+    with agent_of(building) as agent, contextlib.suppress(OSError):
+        while not any("tunnel closed" in line for line in building.relay.process.log.since(start)):
+            agent.sock.sendall(pack_message(b"x" * 125, fake.OP_PING) * 500)
+    building.relay.process.wait_log('msg="tunnel closed".*reason="pings are not answered', start)
 
 
 def test_a_fault_answers_what_waits_and_says_what_is_known(building):
@@ -215,6 +299,62 @@ def test_what_never_left_is_served_by_the_next_agent(building):
             new.send(pack_response(new.recv(REQUEST).stream, body=b"next"))
             assert c.answer().body == b"next"
             assert not [f for f in old.frames if f.type == REQUEST]
+
+
+def test_an_agent_that_says_hello_behind_a_newer_one_is_turned_away(building):
+    with FakeAgent(building) as old, agent_of(building) as new:
+        old.send(pack_hello())
+        assert old.wait_closed() == (1001, [fake.GOAWAY_REPLACED])
+        with asked(building, new) as (c, frame):
+            new.send(pack_response(frame.stream, body=b"new"))
+            assert c.answer().body == b"new"
+
+
+def test_a_key_that_is_revoked_while_its_call_waits_for_the_agent_is_refused(building):
+    made = building.relay.command("key", "enable", SERIAL)
+    target = building.path(STATUS, made["key"])
+    with agent_of(building) as old, building.connect() as c:
+        wait_until(lambda: building.get(f"/{made['key']}/x").status == 404, "live")
+        old.send(pack_goaway(fake.GOAWAY_SHUTDOWN))
+        old.recv(fake.GOAWAY)
+        c.send(request(target))
+        building.relay.command("key", "revoke", made["id"])
+        wait_until(lambda: building.get(f"/{made['key']}/x").status == 403, "revoked")
+        with agent_of(building) as new:
+            answer = c.answer()
+            told = answer.json()
+            assert (answer.status, told["reason"], told["delivered"]) == (403, "key_refused", False)
+            with asked(building, new) as (other, frame):
+                new.send(pack_response(frame.stream, body=b"mine"))
+                assert other.answer().body == b"mine"
+            assert not [f for f in old.frames + new.frames if f.type == REQUEST]
+
+
+def test_a_draining_relay_says_so_takes_no_agent_and_waits_for_answers(start_building):
+    building = start_building(start=False, relay={"admin": {"listen": f"{HOST}:0"}})
+    relay, admin = building.relay.process, admin_of(building.relay)
+    with FakeAgent(building) as late, agent_of(building) as agent, building.connect() as half, \
+            asked(building, agent) as (c, frame):
+        half.send(upgrade(building.token)[:-20])
+        assert admin.send("GET", "/readyz").body == b"ready\n"
+        relay.signal(signal.SIGTERM)
+        relay.wait_log("msg=draining")
+        half.send(upgrade(building.token)[-20:])
+        answer = half.answer()
+        assert (answer.status, answer.value("Connection")) == (503, "close")
+        late.send(pack_hello())
+        assert late.wait_closed() == (1001, [fake.GOAWAY_SHUTDOWN])
+        answer = admin.send("GET", "/readyz")
+        assert (answer.status, answer.body) == (503, b"draining\n")
+        told = admin.send("GET", "/status").json()["relay"]
+        assert (told["client_leg"], told["draining"]) == ("draining", True)
+        # The agent drains too: neither waits for the other.
+        assert struct.unpack_from("<H", agent.recv(fake.GOAWAY).payload) == (fake.GOAWAY_SHUTDOWN,)
+        agent.send(pack_goaway(fake.GOAWAY_SHUTDOWN))
+        relay.wait_log("agent drains")
+        agent.send(pack_response(frame.stream, body=b"still mine"))
+        assert c.answer().body == b"still mine"
+        relay.wait_end(deadline=5)
 
 
 def test_a_server_that_is_disabled_during_the_handshake_is_told(building):
