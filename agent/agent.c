@@ -410,21 +410,12 @@ static bool run_out(struct agent *a)
     return ended;
 }
 
-static void remove_runtime_file(const struct agent *a)
-{
-    const char *path = edition_config(a->edition)->runtime_file;
-
-    if (path != NULL) {
-        (void)unlink(path); /* it may have been removed already */
-    }
-}
-
 /* `code` is what the process will end with if this succeeds. */
 static int finish(struct agent *a, int code)
 {
     bool ended = run_out(a);
 
-    remove_runtime_file(a);
+    process_remove_runtime(edition_config(a->edition));
     if (!ended) {
         log_event(LOG_LEVEL_INFO, "ended", log_text("reason", "a name is still being resolved"));
         _exit(code); /* exit would wait for libuv's threads, and so for the resolver */

@@ -62,6 +62,16 @@ static const struct conf_key keys[] = {
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
+/* To inih a key ends at the first '=' or ':'. */
+static struct span key_of(struct span line)
+{
+    size_t equals = span_find(line, '=');
+    size_t colon = span_find(line, ':');
+
+    line.len = equals < colon ? equals : colon;
+    return span_trim(line);
+}
+
 /* The line of a key, for errors found after reading; 0 if it is not there. conf.h remembers lines
  * only of lists. */
 static int find_line(const char *path, const char *section, const char *name)
@@ -81,7 +91,7 @@ static int find_line(const char *path, const char *section, const char *name)
         if (span_starts(text, span_of("["))) {
             struct span title = {text.p + 1, span_find(text, ']') - 1};
             inside = span_equal(title, span_of(section));
-        } else if (inside && span_equal(span_trim(span_cut(&text, '=')), span_of(name))) {
+        } else if (inside && span_equal(key_of(text), span_of(name))) {
             found = number;
         }
     }

@@ -88,8 +88,3 @@ bool number_within(const struct number *n, double min, double max)
 {
     return n->value >= min && n->value <= max;
 }
-
-struct span number_span(const struct number *n)
-{
-    return span_of(n->text);
-}

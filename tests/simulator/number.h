@@ -29,6 +29,4 @@ int number_parse_decimal(struct span s, struct number *n);
 /* Both ends included. */
 bool number_within(const struct number *n, double min, double max);
 
-struct span number_span(const struct number *n);
-
 #endif

@@ -194,6 +194,13 @@ static void test_config_names_place_and_reason(void **state)
          ":8: [server] user: may hold no colon"},
         {RELAY SERVER "auth = basic\nuser = me\npassword_file = open\n",
          ":9: [server] password_file: "},
+        {RELAY SERVER "auth : basic\nuser : m:e=u\npassword_file:password\n",
+         ":8: [server] user: may hold no colon"},
+        {"[relay]\nurl: ws://a=b\nserial: a\ntoken_file:token\n" SERVER,
+         ":2: [relay] url: ws:// is"},
+        {RELAY SERVER "user: me = you\n", ":7: [server] user: is not used"},
+        {RELAY SERVER "[pages]\nlisten = nonsense\n", ":8: [pages] listen: must be address:port"},
+        {RELAY SERVER "[pages]\nlisten = 0.0.0.0:1\n", ":8: [pages] listen: only 127.0.0.1"},
         {RELAY SERVER "max_connections = 0\n", "[server] max_connections: "},
         {RELAY SERVER "[timeouts]\ndrain = 0\n", "[timeouts] drain: "},
         {RELAY SERVER "[agent]\nlog_level = loud\n", "[agent] log_level: "},
@@ -275,6 +282,21 @@ static void test_config_socket_path_at_its_limit(void **state)
     assert_wrong(text, ":8: [agent] status_socket: ");
 }
 
+static void test_config_user_at_its_limit(void **state)
+{
+    char text[1024];
+    char user[257];
+    (void)state;
+    memset(user, 'u', sizeof(user) - 1);
+    user[256] = '\0';
+    static const char form[] = RELAY SERVER "auth = digest\npassword_file = password\nuser = %s\n";
+    (void)snprintf(text, sizeof(text), form, user);
+    assert_wrong(text, ":9: [server] user: must have 1 to 255 characters");
+    user[255] = '\0';
+    (void)snprintf(text, sizeof(text), form, user);
+    config_free(load(text));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_config_takes_everything),
         cmocka_unit_test(test_config_names_place_and_reason),
         cmocka_unit_test(test_config_proxied_host_at_its_limit),
+        cmocka_unit_test(test_config_user_at_its_limit),
         cmocka_unit_test(test_config_compares_servers),
         cmocka_unit_test(test_config_socket_needs_no_secrets),
         cmocka_unit_test(test_config_socket_path_at_its_limit),
