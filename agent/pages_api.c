@@ -165,7 +165,7 @@ static void end_call(struct visit *v, unsigned status, const char *reason,
                       json_pack("{s:i, s:s?, s:o, s:f, s:f, s:s, s:o, s:b}", "status", (int)status,
                                 "reason", reason, "delivered", known, "ms", ms, "server_ms",
                                 (double)v->server_us / 1000.0, "type", v->type, "body", body,
-                                "truncated", 0));
+                                "truncated", v->is_truncated));
 }
 
 static void on_handed(void *user)
@@ -188,7 +188,11 @@ static void on_head(void *user, const struct head_response *head)
 static void on_data(void *user, const uint8_t *bytes, size_t len)
 {
     struct visit *v = user;
-    (void)buffer_append(&v->body, bytes, len); /* what is too long is shown as far as it fits */
+    if (buffer_append(&v->body, bytes, len) != 0) { /* shown as far as it fits */
+        v->is_truncated = true;
+        upstream_cancel(v->call);
+        end_call(v, v->status, NULL, HEAD_DELIVERED_YES);
+    }
 }
 
 static void on_end(void *user)

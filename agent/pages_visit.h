@@ -45,6 +45,7 @@ struct visit {
     /* A call to the server. */
     struct upstream_call *call; /* NULL = none under way */
     struct buffer body;         /* of its answer */
+    bool is_truncated;          /* the answer is longer */
     uint16_t status;
     uint32_t server_us;
     uint64_t started_us;

@@ -29,7 +29,7 @@ END = 0x01
 GET, HEAD, POST = 1, 2, 3
 NO, YES, UNKNOWN = 0, 1, 2
 RESET_CLIENT_GONE, RESET_UNREACHABLE, RESET_BAD_ANSWER, RESET_OVERLOADED, RESET_REFUSED = 2, 4, 5, 6, 7
-GOAWAY_SHUTDOWN, GOAWAY_REPLACED, GOAWAY_DISABLED, GOAWAY_VERSION, GOAWAY_PROTOCOL = range(1, 6)
+GOAWAY_SHUTDOWN, GOAWAY_REPLACED, GOAWAY_DISABLED, GOAWAY_VERSION, GOAWAY_PROTOCOL, GOAWAY_EXHAUSTED = range(1, 7)
 
 OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 2, 8, 9, 10
 
@@ -61,6 +61,18 @@ class Upgrade:
 
 def pack(type_, stream=0, payload=b"", flags=0):
     return struct.pack("<IBBH", stream, type_, flags, len(payload)) + payload
+
+
+def pack_message(data, opcode=OP_BINARY):
+    """A websocket message."""
+    head = bytes([0x80 | opcode])
+    if len(data) < 126:
+        head += bytes([len(data)])
+    elif len(data) < 65536:
+        head += struct.pack(">BH", 126, len(data))
+    else:
+        head += struct.pack(">BQ", 127, len(data))
+    return head + data
 
 
 def pack_request(stream, path, query=None, method=GET, body=None, fields=(), request_id="rq-1"):
@@ -138,14 +150,7 @@ class Tunnel:
     # websocket
 
     def send_message(self, data, opcode=OP_BINARY):
-        head = bytes([0x80 | opcode])
-        if len(data) < 126:
-            head += bytes([len(data)])
-        elif len(data) < 65536:
-            head += struct.pack(">BH", 126, len(data))
-        else:
-            head += struct.pack(">BQ", 127, len(data))
-        self.sock.sendall(head + data)
+        self.sock.sendall(pack_message(data, opcode))
 
     def recv_message(self):
         """(opcode, payload) of the next message."""

@@ -23,6 +23,7 @@ TOKEN = "tok" + "3nT" * 10
 PASSWORD = "pw-of-the-server"
 PROXY_PASSWORD = "pw:of@the/proxy"
 DEVICES_PATH = "/thinknx-agent/devices"
+BODY_BYTES_MAX = 65536  # forward.h: FORWARD_BODY_BYTES_MAX
 DEVICE_ANSWERS_MAX = 4  # forward.h: FORWARD_ANSWERS_MAX
 SLOW_MS = 30000  # retry.h: the slow end begins here
 
@@ -437,6 +438,23 @@ def test_path_outside_the_api_is_refused(setup):
     assert setup.server.requests.empty()
 
 
+def test_what_no_agent_takes_is_refused(setup):
+    """A body that is announced too large, before it comes; and anything but a question for the devices."""
+    _, tunnel = setup.up()
+    large = fake.pack_request(1, "/api/V1/power", method=POST, body=bytes(BODY_BYTES_MAX + 1))
+    (length,) = struct.unpack_from("<H", large, 6)
+    tunnel.send(large[: 8 + length])
+    assert tunnel.reset(1) == (fake.RESET_REFUSED, NO)
+    tunnel.request(3, DEVICES_PATH, method=POST)
+    assert tunnel.reset(3) == (fake.RESET_REFUSED, NO)
+    tunnel.request(5, "/api/V1/power", method=POST, body=bytes(BODY_BYTES_MAX))
+    request = setup.server.request()
+    assert len(request.body) == BODY_BYTES_MAX
+    request.answer()
+    assert tunnel.response(5).status == 200
+    assert setup.server.requests.empty()
+
+
 def test_server_unreachable(setup):
     setup.server.stop_listening()
     _, tunnel = setup.up()
@@ -536,12 +554,31 @@ def test_goaway_that_is_meant(setup, reason, sentence, kind):
     assert tunnel.wait_closed() == 1001
 
 
-def test_fault_is_told(setup):
+@pytest.mark.parametrize(
+    "reason, sentence, kind",
+    [
+        (fake.GOAWAY_EXHAUSTED, "the tunnel's stream numbers are used up", "moved"),
+        (fake.GOAWAY_PROTOCOL, "relay says that we broke the protocol", "dropped"),
+    ],
+)
+def test_goaway_after_which_the_agent_is_back_at_once(setup, reason, sentence, kind):
     relay, tunnel = setup.up()
-    tunnel.send(pack(fake.DATA, 99, b"of a stream that never was"))
+    tunnel.goaway(reason)
+    line = setup.agent.wait_log(rf'class={kind} reason="{sentence}" retry_ms=(?P<ms>\d+)')
+    assert retry_ms(line) <= 1000
+    relay.tunnel().greet()
+    assert tunnel.wait_closed() == 1001
+
+
+@pytest.mark.parametrize("then", [b"", fake.pack_message(pack(fake.PING, 0, b"12345678"))], ids=["alone", "more"])
+def test_fault_is_told(setup, then):
+    """Also if more comes with it: that is not read."""
+    relay, tunnel = setup.up()
+    tunnel.sock.sendall(fake.pack_message(pack(fake.DATA, 99, b"of a stream that never was")) + then)
     assert tunnel.wait_closed() == 4000 + 4
     goaways = [f for f in tunnel.frames if f.type == fake.GOAWAY]
     assert [struct.unpack_from("<H", f.payload)[0] for f in goaways] == [fake.GOAWAY_PROTOCOL]
+    assert not [f for f in tunnel.frames if f.type == fake.PONG]
     setup.agent.wait_log("class=dropped.*tunnel protocol broken: ")
     relay.tunnel().greet()
 
@@ -689,6 +726,7 @@ def test_ends_during_the_tls_handshake(setup):
     silent = setup.add(fake.SilentRelay())
     setup.start(f"wss://{HOST}:{silent.port}")
     silent.connected.acquire(timeout=fake.DEADLINE)
+    assert [leg["state"] for leg in setup.status()["relays"]] == ["connecting"]
     setup.agent.stop()
 
 
@@ -771,6 +809,11 @@ def test_reload_changes_relay_and_server(setup):
     other.request().answer(b"other")
     assert new.response(1).body == b"other"
     old.recv(fake.GOAWAY)
+    at_agent = setup.agent.log.count()
+    setup.agent.signal(signal.SIGHUP)  # the old one goes on draining
+    setup.agent.wait_log("configuration reloaded", at_agent)
+    states = {leg["relay"]: leg["state"] for leg in setup.status()["relays"]}
+    assert states == {first.url(): "draining", second.url(): "open"}
     old.goaway(GOAWAY_SHUTDOWN)
     slow.answer(b"slow")
     assert old.response(1).body == b"slow"
@@ -778,6 +821,19 @@ def test_reload_changes_relay_and_server(setup):
     # The old one is on the list until its end is complete, a moment after it is closed.
     wait_until(lambda: [r["relay"] for r in setup.status()["relays"]] == [second.url()], "one relay")
     assert first.n_handshakes == 1
+
+
+def test_reload_with_another_serial_dials_anew(setup):
+    relay, old = setup.up()
+    setup.configure(relay.url(), relay={"url": [relay.url()], "serial": "TNX-0002"})
+    setup.agent.signal(signal.SIGHUP)
+    pair = base64.b64encode(f"TNX-0002:{TOKEN}".encode()).decode()
+    new = relay.tunnel().greet()
+    assert new.upgrade.value("authorization") == f"Basic {pair}"
+    old.recv(fake.GOAWAY)
+    old.goaway(GOAWAY_SHUTDOWN)
+    assert old.wait_closed() == 1001
+    assert setup.status()["serial"] == "TNX-0002"
 
 
 def test_reload_keeps_an_unchanged_tunnel(setup):
@@ -820,6 +876,22 @@ def test_status_without_an_agent(setup):
     conf = setup.configure("wss://relay.example")
     done = run("thinknx-agent", "status", "--config", conf, expect=1)
     assert "no agent is running here" in done.stderr
+
+
+def test_status_of_what_is_no_agent(setup):
+    long = setup.folder / ("x" * 200)
+    assert "longer than a socket's path may be" in run("thinknx-agent", "status", "--socket", long, expect=1).stderr
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(fake.DEADLINE)
+        s.bind(str(setup.socket))
+        s.listen()
+        command = Process("thinknx-agent", "status", "--socket", setup.socket)
+        other, _ = s.accept()
+        with other, other.makefile("rb") as question:
+            assert json.loads(question.readline()) == {"op": "status"}
+            other.sendall(b"nonsense\n")
+        command.wait_end(expect=1)
+    assert "the agent's answer is no JSON" in command.log.text()
 
 
 @pytest.mark.parametrize("question", [b"\n", b"[]\n", b"nonsense\n", b"x" * 5000, b'{"op":"no"}\n', b""])
@@ -883,6 +955,33 @@ def test_key_commands(setup):
     assert "no such key" in command.log.text()
 
 
+def test_key_command_asks_the_relay_that_is_named(setup):
+    relays = setup.relay(), setup.relay()
+    setup.start(*(r.url() for r in relays))
+    tunnels = [relay.tunnel().greet() for relay in relays]
+    wait_until(lambda: {leg["state"] for leg in setup.status()["relays"]} == {"open"}, "both open")
+    for relay, tunnel in zip(relays, tunnels):
+        command = key_command(setup, "list", "--relay", relay.url())
+        reply(tunnel, tunnel.recv(fake.CONTROL), [{"id": "k_1", "state": "active", "label": "app"}])
+        command.wait_end()
+    command = key_command(setup, "list", "--relay", "wss://elsewhere.example:443")
+    command.wait_end(expect=1)
+    assert "no tunnel is open" in command.log.text()
+
+
+@pytest.mark.parametrize(
+    "body, status, sentence",
+    [(b"nonsense", 0, "the relay's answer is no JSON"), (b"", 1, "the relay refused"), (b"{}", 1, "the relay refused")],
+)
+def test_key_command_when_the_relay_answers_strangely(setup, body, status, sentence):
+    _, tunnel = setup.up()
+    command = key_command(setup, "list")
+    call = tunnel.recv(fake.CONTROL)
+    tunnel.send(pack(fake.CONTROL_REPLY, call.stream, struct.pack("<HH", status, 0) + body))
+    command.wait_end(expect=1)
+    assert sentence in command.log.text()
+
+
 def test_key_command_when_the_tunnel_is_lost(setup):
     _, tunnel = setup.up()
     command = key_command(setup, "list")
@@ -943,13 +1042,17 @@ def test_check_names_the_place(setup, changes, message):
         ("room,class,guid\nHall,spaceship,x\n", 'each device needs a "class"'),
         ("room,class,guid\n" + "Hall,light,x\n" * 10001, "too many rooms or devices"),
         ("room,class,guid\n" + "Hall,light,x\n" * 25000, "more than 262144 bytes"),
+        (os.mkdir, "not a plain file"),
+        (os.mkfifo, "not a plain file"),
     ],
-    ids=["none", "empty", "class", "devices", "bytes"],
+    ids=["none", "empty", "class", "devices", "bytes", "folder", "pipe"],
 )
 def test_check_reads_the_device_files_and_says_what_the_log_would(setup, text, message):
     good, bad = setup.folder / "good.csv", setup.folder / "bad.csv"
     good.write_text("room,class,guid\nHall,light,x\n")
-    if text is not None:
+    if callable(text):
+        text(bad)
+    elif text is not None:
         bad.write_text(text)
     for section, changes in (
         ("server", {"server": {"devices": bad}}),
@@ -983,14 +1086,16 @@ def test_help(command):
     assert "Usage: thinknx-agent" in done.stdout and not done.stderr
 
 
-def test_version():
-    assert run("thinknx-agent", "--version").stdout.startswith("thinknx-agent 0.")
+@pytest.mark.parametrize("command", [[], ["status"]])
+def test_version(command):
+    assert run("thinknx-agent", *command, "--version").stdout.startswith("thinknx-agent 0.")
 
 
 @pytest.mark.parametrize(
     "arguments",
     [[], ["nonsense"], ["run", "--json"], ["run", "superfluous"], ["check", "--config"], ["key"]]
-    + [["key", "nonsense"], ["key", "revoke"], ["key", "list", "x"], ["key", "list", "--label", "x"]],
+    + [["key", "nonsense"], ["key", "revoke"], ["key", "list", "x"], ["key", "list", "--label", "x"]]
+    + [["key", "enable", "--label", "no UTF-8: \udcff"]],
 )
 def test_wrong_usage(arguments):
     done = run("thinknx-agent", *arguments, expect=2)

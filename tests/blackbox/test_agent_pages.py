@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's pages in the building: the same Integration Kit, keys asked of the relay."""
 
+import contextlib
 import json
 import os
 import re
+import signal
 import socket
+import struct
 
 import pytest
 
+import fake_relay as fake
 import harness
 import tools
 from admin_api import PREFIX, Admin
 from axe import assert_accessible
 from browser import DESKTOP, PHONE, Browser
-from harness import HOST, SERIAL
+from harness import HOST, SERIAL, closed_port, wait_until
+from test_agent import identities, setup  # pylint: disable=unused-import
 
 LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
 HOUSE = harness.ROOT / "tests" / "simulator" / "house.json"
 JSON = "Content-Type: application/json"
+VISITS_MAX = 32  # pages.h: PAGES_VISITS_MAX
+BODY_BYTES_MAX = 1 << 20  # of an answer: pages.h: PAGES_DEVICE_BYTES_MAX
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +105,127 @@ def test_strangers_are_refused(building, site):
         c.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: x\r\n\r\n")
         c._socket.shutdown(socket.SHUT_WR)
         assert re.match(rb"HTTP/1.1 400 ", c.rest())
+
+
+@pytest.mark.parametrize(
+    "path, body, status, reason",
+    [
+        ("/keys", [], 400, "bad_request"),
+        ("/nothing", {}, 404, "no_such_path"),
+        (f"/keys/k_{'1' * 40}/revoke", {}, 400, "bad_request"),
+    ]
+    + [
+        (f"/servers/{SERIAL}/call", {"controller": "power", "query": query}, 400, "bad_request")
+        for query in ("guid=a b", "guid=a#b", "guid=\u00e9", "x" * 513)
+    ],
+)
+def test_wrong_questions_reach_nobody(building, site, path, body, status, reason):
+    with building.watch() as seen:
+        assert post(site, path, body, status)["reason"] == reason
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    "status, head",
+    [
+        ("413 Content Too Large", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 65537\r\n\r\n"),
+        ("414 URI Too Long", f"GET /{'x' * 8192}"),
+        ("417 Expectation Failed", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: tea\r\n\r\n"),
+        ("431 Request Header Fields Too Large", f"GET / HTTP/1.1\r\nHost: localhost\r\nX: {'x' * 16384}"),
+    ],
+)
+def test_requests_that_cannot_be_taken_are_told_why(site, status, head):
+    with harness.Connection(site.address) as c:
+        c.send(head.encode())
+        assert c.rest().startswith(f"HTTP/1.1 {status}\r\n".encode())
+
+
+def test_visitors_who_ask_nothing_have_a_bound_and_may_leave(site):
+    with contextlib.ExitStack() as open_ones:
+        visitors = [open_ones.enter_context(harness.Connection(site.address)) for _ in range(VISITS_MAX)]
+        visitors[0].send(b"GET / HT")  # and no more
+        with harness.Connection(site.address) as one_too_many:
+            assert one_too_many.rest() == b""
+        visitors[0].close()
+
+        def is_answered():
+            with contextlib.suppress(harness.Closed, ConnectionError):
+                return site.send("GET", "/").status == 200
+
+        wait_until(is_answered, "answered again")
+
+
+def site_of(agent, start=0, host=HOST):
+    port = int(agent.wait_log(r"msg=pages .*port=([0-9]+)", start)[1])
+    return Admin((host, port), host=f"[{host}]:{port}" if ":" in host else None)
+
+
+@contextlib.contextmanager
+def posting(site, path, body):
+    """A question whose answer somebody else gives meanwhile: gives the connection."""
+    data = json.dumps(body).encode()
+    fields = [JSON, f"X-Csrf-Token: {get(site, '/session')['csrf']}"]
+    with harness.Connection(site.address) as c:
+        c.send(harness.request(PREFIX + path, "POST", fields, data))
+        yield c
+
+
+def test_pages_without_relay_and_device_file(setup):
+    with closed_port() as port:
+        agent = setup.start(f"wss://{HOST}:{port}", pages={"listen": "[::1]:0"})
+        site = site_of(agent, host="::1")
+        assert get(site, "/keys", 503)["reason"] == "not_connected"
+        assert post(site, "/keys", {"label": "x"}, 503)["reason"] == "not_connected"
+        path = f"/servers/{SERIAL}/devices"
+        assert get(site, path) == {"rooms": [], "source": "none", "problem": None}
+        setup.configure(f"wss://{HOST}:{port}", pages={"listen": "[::1]:0", "devices": "missing.csv"})
+        agent.signal(signal.SIGHUP)
+        agent.wait_log("configuration reloaded")
+        devices = get(site, path)
+        assert (devices["rooms"], devices["source"]) == ([], "agent") and "missing.csv" in devices["problem"]
+
+
+@pytest.mark.parametrize(
+    "status, body, sentence",
+    [
+        (4, b'{"error":"too many keys"}', "too many keys"),
+        (1, b"", "the relay refused"),
+        (0, b"nonsense", "the relay's answer is no JSON"),
+        (None, b"", "the tunnel was lost before the relay answered"),
+    ],
+)
+def test_what_the_relay_says_of_a_key_is_shown(setup, status, body, sentence):
+    _, tunnel = setup.up(pages={"listen": f"{HOST}:0"})
+    with posting(site_of(setup.agent), "/keys", {"label": "x"}) as c:
+        call = tunnel.recv(fake.CONTROL)
+        if status is None:
+            tunnel.drop()
+        else:
+            tunnel.send(fake.pack(fake.CONTROL_REPLY, call.stream, struct.pack("<HH", status, 0) + body))
+        answer = c.answer()
+    assert answer.status == 503 and answer.json() == {"reason": "relay", "error": sentence}
+
+
+def test_an_answer_that_is_too_long_is_shown_from_its_beginning(setup):
+    setup.up(pages={"listen": f"{HOST}:0"})
+    body = b"".join(b"%07d " % i for i in range(BODY_BYTES_MAX // 8 + 1))
+    with posting(site_of(setup.agent), f"/servers/{SERIAL}/call", {"controller": "power", "query": "id=1"}) as c:
+        request = setup.server.request()
+        with contextlib.suppress(ConnectionError):  # nobody reads it to its end
+            request.answer(body)
+        call = c.answer().json()
+    assert (call["status"], call["delivered"], call["truncated"]) == (200, True, True)
+    assert len(call["body"]) > BODY_BYTES_MAX // 2 and body.startswith(call["body"].encode())
+
+
+def test_a_call_that_the_agent_s_end_cuts_is_shown_as_such(setup):
+    setup.up(pages={"listen": f"{HOST}:0"})
+    with posting(site_of(setup.agent), f"/servers/{SERIAL}/call", {"controller": "power", "query": "id=1"}) as c:
+        request = setup.server.request()
+        setup.stop()
+        call = c.answer().json()
+        request.wait_cancelled()
+    assert (call["status"], call["reason"], call["delivered"]) == (502, "shutdown", "unknown")
 
 
 def test_only_loopback_is_allowed(tmp_path, building):

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent as a process among others: its files and sockets, its signals, and what it does without."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+
+import pytest
+
+import fake_relay as fake
+from fake_relay import GOAWAY_SHUTDOWN
+from harness import run, wait_until
+from test_agent import identities, setup  # pylint: disable=unused-import
+
+CLIENTS_MAX = 8  # console.h: CONSOLE_CLIENTS_MAX
+DRAINING_MAX = 4  # dialer.h: DIALER_DRAINING_MAX
+
+
+def serves(setup, tunnel):
+    """A request through this tunnel is answered."""
+    tunnel.request(101, "/api/V1/power")
+    setup.server.request().answer(b"served")
+    assert tunnel.response(101).body == b"served"
+    return True
+
+
+# Files and sockets
+
+
+def test_runtime_file_says_where_the_agent_is_as_long_as_it_is(setup):
+    runtime = setup.folder / "runtime.json"
+    _, tunnel = setup.up(agent={"runtime_file": runtime})
+    told = json.loads(runtime.read_text())
+    assert (told["pid"], told["status_socket"]) == (setup.agent.pid, str(setup.socket))
+    setup.agent.signal(signal.SIGTERM)
+    tunnel.recv(fake.GOAWAY)
+    tunnel.goaway(GOAWAY_SHUTDOWN)
+    assert tunnel.wait_closed() == 1001
+    setup.agent.wait_end()
+    assert not runtime.exists()
+
+
+def test_runtime_file_that_cannot_be_written_is_told(setup):
+    relay = setup.relay()
+    agent = setup.start(relay.url(), agent={"runtime_file": setup.folder / "nowhere" / "runtime.json"})
+    agent.wait_log('msg="cannot start" reason=.*nowhere')
+    agent.wait_end(expect=1)
+
+
+def test_what_stands_at_the_status_socket_s_place_stays(setup):
+    setup.socket.write_text("of somebody else")
+    _, tunnel = setup.up()
+    setup.agent.wait_log('"no status socket" reason=.*exists and is no socket')
+    assert serves(setup, tunnel)
+    setup.stop()
+    assert setup.socket.read_text() == "of somebody else"
+
+
+def test_pages_that_cannot_listen_hold_nothing_up(setup):
+    _, tunnel = setup.up(pages={"listen": f"127.0.0.1:{setup.server.port}"})
+    setup.agent.wait_log(f'"no pages" reason="cannot listen on 127.0.0.1:{setup.server.port}: address already in use"')
+    assert serves(setup, tunnel)
+
+
+def test_status_has_a_bound_of_clients_and_ends_with_those_that_ask_nothing(setup):
+    setup.up()
+
+    def answers():
+        return run("thinknx-agent", "status", "--socket", setup.socket, expect=(0, 1)).returncode == 0
+
+    with contextlib.ExitStack() as open_ones:
+
+        def client():
+            s = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+            s.settimeout(fake.DEADLINE)
+            s.connect(str(setup.socket))
+            return s
+
+        clients = [client() for _ in range(CLIENTS_MAX)]
+        assert client().recv(1) == b""  # one too many
+        assert not answers()
+        clients[0].close()
+        wait_until(answers, "answered again")
+        setup.agent.signal(signal.SIGTERM)
+        setup.agent.wait_log("msg=ending")
+        setup.stop()
+        assert [s.recv(1) for s in clients[1:]] == [b""] * (CLIENTS_MAX - 1)
+
+
+# Signals
+
+
+def test_reload_keeps_the_status_socket_and_says_so(setup):
+    relay, _ = setup.up()
+    other = setup.folder / "other.sock"
+    setup.configure(relay.url(), agent={"status_socket": other})
+    setup.agent.signal(signal.SIGHUP)
+    setup.agent.wait_log(f'"status_socket changes with the next start only" path={other}')
+    setup.agent.wait_log("configuration reloaded")
+    assert run("thinknx-agent", "status", "--socket", setup.socket).stdout
+    assert not other.exists()
+
+
+def test_no_reload_while_the_agent_ends(setup):
+    _, tunnel = setup.up(timeouts={"drain": "600"})
+    tunnel.request(1, "/api/V1/power")
+    setup.server.request()
+    setup.agent.signal(signal.SIGTERM)
+    tunnel.recv(fake.GOAWAY)
+    setup.agent.signal(signal.SIGHUP)
+    setup.agent.signal(signal.SIGTERM)
+    setup.agent.wait_end()
+    assert "reloaded" not in setup.agent.log.text()
+
+
+def test_a_shorter_drain_holds_for_requests_that_are_under_way(setup):
+    """The tunnel was made with the longer one."""
+    relay, tunnel = setup.up(timeouts={"drain": "600"})
+    tunnel.request(1, "/api/V1/power")
+    request = setup.server.request()
+    setup.configure(relay.url(), timeouts={"drain": "0.1"})
+    setup.agent.signal(signal.SIGHUP)
+    setup.agent.wait_log("configuration reloaded")
+    setup.agent.signal(signal.SIGTERM)
+    tunnel.recv(fake.GOAWAY)
+    tunnel.goaway(GOAWAY_SHUTDOWN)
+    setup.agent.wait_log('"drain took too long" result="requests were cut"')
+    setup.agent.wait_end()
+    request.wait_cancelled()
+
+
+# Bounds of tunnels
+
+
+def test_of_too_many_draining_tunnels_the_oldest_is_cut(setup):
+    relay, tunnel = setup.up(timeouts={"drain": "600"})
+    held = []
+    for i in range(DRAINING_MAX + 2):
+        tunnel.request(1, f"/api/V1/{i}")
+        held.append((tunnel, setup.server.request()))
+        if i <= DRAINING_MAX:
+            at_agent = setup.agent.log.count()
+            tunnel.goaway(GOAWAY_SHUTDOWN)
+            setup.agent.wait_log("tunnel draining", at_agent)
+            setup.agent.signal(signal.SIGHUP)  # then it does not wait before it dials
+            tunnel = relay.tunnel().greet(generation=8 + i)
+    (oldest, cut), *others = held
+    cut.wait_cancelled()
+    oldest.wait_closed()
+    for tunnel, request in others:
+        request.answer(b"finished")
+        assert tunnel.response(1).body == b"finished"
+
+
+@pytest.mark.parametrize("end", ["read", "goaway", "text"])
+def test_a_relay_that_does_not_read_for_a_while_misses_nothing(setup, end):
+    """More answers than the sockets hold; then it reads, or wants the end first."""
+    relay = setup.relay()
+    relay._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+    _, tunnel = setup.up(relay)
+    body = os.urandom(65000)
+    streams = range(1, 2 * 60, 2)
+    for stream in streams:
+        tunnel.request(stream, f"/api/V1/{stream}")
+    for _ in streams:
+        setup.server.request().answer(body)
+    wait_until(lambda: setup.status()["server"]["calls"] == len(streams), "all answered by the server")
+    if end == "goaway":
+        tunnel.goaway(GOAWAY_SHUTDOWN)
+    elif end == "text":
+        tunnel.send_message(b"hello", opcode=1)
+        assert tunnel.wait_closed() == 1003
+        return
+    for stream in streams:
+        assert tunnel.response(stream).body == body
+    if end == "goaway":
+        assert tunnel.wait_closed() == 1001
