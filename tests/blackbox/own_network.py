@@ -68,11 +68,13 @@ def put_file(path, text, folder):
     return own
 
 
-def use_names(folder, hosts="", nameserver=None):
-    """/etc/hosts and the DNS server of the calling thread's mount namespace."""
+def use_names(folder, hosts="", nameserver=None, repeat_s=5):
+    """/etc/hosts and the DNS server of the calling thread's mount namespace, which is asked again after
+    so many seconds without an answer."""
     put_file("/etc/nsswitch.conf", "hosts: files dns\n", folder)
     put_file("/etc/hosts", f"127.0.0.1 localhost\n{hosts}", folder)
-    put_file("/etc/resolv.conf", f"nameserver {nameserver}\n" if nameserver else "", folder)
+    dns = f"nameserver {nameserver}\noptions timeout:{repeat_s}\n" if nameserver else ""
+    put_file("/etc/resolv.conf", dns, folder)
 
 
 class Hole:

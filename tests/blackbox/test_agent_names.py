@@ -117,10 +117,13 @@ def test_a_late_answer_of_dns_still_counts(tmp_path, identities):
 @in_own_network
 def test_an_agent_that_started_without_dns_comes_up_with_it(tmp_path, identities):
     dns = Dns(relay=[HOST])
-    dns.mode = "fail"
-    with setup_in(tmp_path, identities, nameserver=HOST) as setup:
+    dns.mode = "silent"
+    with setup_in(tmp_path, identities, nameserver=HOST, repeat_s=1) as setup:
         relay = setup.relay()
         agent = setup.start(relay.url(NAME))
+        wait_until(lambda: dns.n_questions > 0, "asked")
+        assert [leg["state"] for leg in setup.status()["relays"]] == ["resolving"]
+        dns.mode = "fail"
         agent.wait_log(f"class=unreachable.*cannot resolve {NAME}")
         next_attempts(agent, 12)  # as many as any growing wait would need to grow
         dns.mode = "answer"

@@ -14,7 +14,7 @@ import pytest
 import bad_network
 import fake_relay as fake
 import own_network
-from harness import request, run, secret_file
+from harness import request, run, secret_file, wait_until
 from network import NEAR, Network
 from own_network import in_own_network
 
@@ -77,7 +77,7 @@ def test_a_silent_tunnel_that_is_heard_again_goes_on_where_no_new_one_can_be_had
         network.take_no_new()
         network.forget()
         agent.wait_log(SILENT)
-        assert agent_state(building) != "open"
+        wait_until(lambda: agent_state(building) == "racing", "dialled")
         network.forgotten = frozenset()
         agent.wait_log("tunnel is heard again", deadline=RACE)
         assert agent_state(building) == "open"
@@ -131,15 +131,40 @@ def far_agent(folder, network, relay, identity):
     return bad_network.FarAgent(folder, sections).start().process
 
 
+@contextlib.contextmanager
+def far_agent_alone(folder):
+    """With a relay that is played by hand."""
+    network = Network()
+    identity = fake.make_identity(folder, "relay")
+    relay = fake.FakeRelay(identity, host=NEAR)
+    agent = far_agent(folder / "agent", network, relay, identity)
+    try:
+        yield agent, relay, network
+    finally:
+        agent.kill()
+        relay.close()
+        network.close()
+
+
+@in_own_network
+def test_a_silent_tunnel_that_is_not_heard_again_is_lost(tmp_path):
+    """Also where no new one can be had."""
+    with far_agent_alone(tmp_path) as (agent, relay, network):
+        relay.tunnel().greet(reply_deadline_ms=3000)
+        agent.wait_log("tunnel up")
+        network.take_no_new()
+        network.forget()
+        agent.wait_log(SILENT)
+        agent.wait_log("tunnel lost.*does not answer any more")
+        network.heal()
+        relay.tunnel(RACE).greet()
+
+
 @in_own_network
 def test_an_agent_that_replaced_itself_does_not_stay_away(tmp_path):
     """Its second connection reached the relay, which replaced the first, and was cut before the agent
     knew: it is not another agent that has taken its place."""
-    network = Network()
-    identity = fake.make_identity(tmp_path, "relay")
-    relay = fake.FakeRelay(identity, host=NEAR)
-    agent = far_agent(tmp_path / "agent", network, relay, identity)
-    try:
+    with far_agent_alone(tmp_path) as (agent, relay, network):
         first = relay.tunnel().greet()
         agent.wait_log("tunnel up")
         network.forget()
@@ -156,7 +181,3 @@ def test_an_agent_that_replaced_itself_does_not_stay_away(tmp_path):
         network.heal()
         relay.tunnel(SOON).greet()
         agent.wait_log("tunnel up", at_agent)
-    finally:
-        agent.kill()
-        relay.close()
-        network.close()
