@@ -259,6 +259,8 @@ static void bad_configurations_are_told_apart_from_failures(void **state)
     shell_init(&f);
     assert_int_equal(shell_run(&f, "server list --config /nowhere/relay.conf"), 2);
     assert_contains(f.err, "/nowhere/relay.conf");
+    assert_int_equal(shell_run(&f, "backup copy.db --config /nowhere/relay.conf"), 2);
+    assert_contains(f.err, "/nowhere/relay.conf");
     shell_path(&f, "relay.db", path);
     assert_int_equal(unlink(path), 0);
     shell_must_fail(&f, "server list", 1, "does not exist");
@@ -316,6 +318,15 @@ static void options_of_another_verb_are_refused(void **state)
         {"server change TNX-1 --command-burst 5", "--command-burst needs a --command-rate"},
         {"server add TNX-2 --command-burst 5", "--command-burst needs a --command-rate"},
         {"server change TNX-1", "what is to be changed"},
+        {"server change TNX-1 --building-keys maybe", "--building-keys must be yes or no"},
+        {"server show a/b", "serial number"},
+        {"audit frob", "audit takes no argument frob"},
+        {"key list -x", "-x is no option here"},
+        {"key list a b c d e f g h i", "too many arguments"},
+        {"key list -- a b c d e f g h i", "too many arguments"},
+        {"key list --json --config a --config b", "--config is given twice"},
+        {"key enable TNX-1 --expires 40000d", "--expires must be"},
+        {"key enable TNX-1 --guids \xff", "the lists must be UTF-8 text"},
     };
     struct shell f;
     (void)state;
@@ -332,6 +343,107 @@ static void options_of_another_verb_are_refused(void **state)
     shell_close(&f);
 }
 
+static void list_is_given_64_times(void **state)
+{
+    struct shell f;
+    char line[2048] = "key enable TNX-1";
+    (void)state;
+    shell_init(&f);
+    shell_must(&f, "server add TNX-1");
+    for (int i = 0; i < 64; i++) {
+        (void)strcat(line, " --guids=a");
+    }
+    shell_must(&f, line);
+    (void)strcat(line, " --guids=a");
+    shell_must_fail(&f, line, 2, "--guids is given more than 64 times");
+    shell_close(&f);
+}
+
+static void help_and_words_that_look_like_options_are_taken(void **state)
+{
+    static const char *const NAMES[] = {"server", "key", "audit", "backup", "init"};
+    struct shell f;
+    char line[192];
+    (void)state;
+    shell_init(&f);
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+        (void)snprintf(line, sizeof(line), "%s -h", NAMES[i]);
+        assert_int_equal(shell_run(&f, line), 0);
+        assert_contains(f.out, "Exit codes: 0 done");
+    }
+    assert_int_equal(shell_run(&f, "server list --config"), 2);
+    assert_contains(f.err, "--config needs a value");
+    (void)snprintf(line, sizeof(line), "server --config %s -- add -1", f.conf);
+    assert_int_equal(shell_run(&f, line), 0);
+    shell_must(&f, "server list");
+    assert_contains(f.out, "\n-1 ");
+    shell_close(&f);
+}
+
+/* Whoever wrote into the database: a terminal gets no control characters, and columns stay. */
+static void tables_show_what_a_terminal_may_have(void **state)
+{
+    static const struct {
+        const char *bytes; /* hexadecimal */
+        const char *shown;
+    } NAMES[] = {
+        {"4861757320c3bc20e282ac20f09f8fa0", "Haus ü € 🏠"},
+        {"611b5b324a62", "a?[2Jb"},
+        {"61c29b62", "a??b"}, /* U+009B does what ESC [ does */
+        {"617f62", "a?b"},
+        {"61c3", "a?"}, /* half a character */
+        {"61e282", "a??"},
+        {"61ff62", "a?b"},
+    };
+    struct shell f;
+    char path[160];
+    char line[160];
+    (void)state;
+    shell_init(&f);
+    shell_must(&f, "server add TNX-1");
+    shell_must(&f, "key enable TNX-1 --label x");
+    shell_path(&f, "relay.db", path);
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+        (void)snprintf(line, sizeof(line), "UPDATE servers SET name = CAST(x'%s' AS TEXT)",
+                       NAMES[i].bytes);
+        scratch_sql(path, line);
+        shell_must(&f, "server list");
+        const char *row = strchr(f.out, '\n') + 1;
+        /* The name is the last column: it begins where its title does. */
+        long at = strstr(f.out, "NAME") - f.out;
+        (void)snprintf(line, sizeof(line), "%s\n", NAMES[i].shown);
+        assert_string_equal(row + at, line);
+        (void)snprintf(line, sizeof(line), "UPDATE keys SET label = CAST(x'%s' AS TEXT)",
+                       NAMES[i].bytes);
+        scratch_sql(path, line);
+        shell_must(&f, "key list");
+        assert_contains(f.out, NAMES[i].shown);
+    }
+    shell_close(&f);
+}
+
+static void kit_of_a_relay_without_a_certificate_has_no_ca(void **state)
+{
+    struct shell f;
+    (void)state;
+    shell_init(&f);
+    FILE *out = fopen(f.conf, "w");
+    assert_non_null(out);
+    assert_true(fputs("[relay]\ndatabase = relay.db\npublic_url = https://relay.example:8443\n"
+                      "[https]\nplain_listen = 127.0.0.1:0\n",
+                      out) >= 0);
+    assert_int_equal(fclose(out), 0);
+    shell_must(&f, "server add TNX-1 --json");
+    json_t *json = shell_json(&f);
+    assert_string_equal(shell_member(json, "relay_url"), "wss://relay.example:8443");
+    assert_null(strstr(shell_member(json, "agent_conf"), "ca_file"));
+    assert_null(json_object_get(json, "ca_pem"));
+    json_decref(json);
+    shell_must(&f, "server add TNX-2");
+    assert_null(strstr(f.out, "ca.pem"));
+    shell_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +456,10 @@ int main(void)
         cmocka_unit_test(audit_tells_who_did_what),
         cmocka_unit_test(backup_makes_a_new_file_only),
         cmocka_unit_test(options_of_another_verb_are_refused),
+        cmocka_unit_test(list_is_given_64_times),
+        cmocka_unit_test(help_and_words_that_look_like_options_are_taken),
+        cmocka_unit_test(tables_show_what_a_terminal_may_have),
+        cmocka_unit_test(kit_of_a_relay_without_a_certificate_has_no_ca),
         cmocka_unit_test(bad_configurations_are_told_apart_from_failures),
         cmocka_unit_test(output_that_is_lost_is_told),
     };

@@ -154,6 +154,7 @@ static void init_checks_its_options(void **state)
         "init --dir a --dir b",
         "init --listen none",
         "init --host=",
+        "init --host a --dir b --database c/relay.db",
     };
     struct shell f;
     (void)state;
@@ -164,6 +165,69 @@ static void init_checks_its_options(void **state)
     }
     assert_int_equal(shell_run(&f, "init --help"), 0);
     assert_contains(f.out, "--host NAME");
+    shell_close(&f);
+}
+
+static void places_that_cannot_be_are_told(void **state)
+{
+    char deep[5001];
+    struct shell f;
+    char line[6000];
+    (void)state;
+    shell_init(&f);
+    memset(deep, 'd', sizeof(deep));
+    deep[sizeof(deep) - 1] = '\0';
+    const struct {
+        const char *options;
+        const char *place;
+        int code;
+        const char *sentence;
+    } cases[] = {
+        {"--dir", deep, 2, "is too long"},
+        {"--dir d --database", deep, 2, "--database: must be an absolute path"},
+        {"--dir d --database /", deep, 2, "--database: too long"},
+        {"--dir", "/nowhere/at/all", 1, "cannot make the folder /nowhere/at/all: No such file"},
+        {"--dir", f.conf, 1, "is there already and is no folder"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        bool is_whole = cases[i].options[strlen(cases[i].options) - 1] == '/';
+        (void)snprintf(line, sizeof(line), "init --host a %s%s%s", cases[i].options,
+                       is_whole ? "" : " ", cases[i].place);
+        assert_int_equal(shell_run(&f, line), cases[i].code);
+        assert_contains(f.err, cases[i].sentence);
+    }
+    shell_close(&f);
+}
+
+static void init_for_programs_says_where_all_is(void **state)
+{
+    struct shell f;
+    char line[256];
+    char path[160];
+    struct stat st;
+    (void)state;
+    shell_init(&f);
+    (void)snprintf(f.dir, sizeof(f.dir), "%s/other", f.folder);
+    (void)snprintf(line, sizeof(line),
+                   "init --dir %s --host a --database %s/data/relay.db --runtime-file /run/x.json "
+                   "--json",
+                   f.dir, f.folder);
+    assert_int_equal(shell_run(&f, line), 0);
+    assert_string_equal(f.err, "");
+    json_t *json = shell_json(&f);
+    shell_path(&f, "relay.conf", path);
+    assert_string_equal(shell_member(json, "config"), path);
+    assert_true(scratch_file_holds(path, "\nruntime_file = /run/x.json\n"));
+    (void)snprintf(line, sizeof(line), "\ndatabase = %s/data/relay.db\n", f.folder);
+    assert_true(scratch_file_holds(path, line));
+    shell_path(&f, "ca.pem", path);
+    assert_string_equal(shell_member(json, "ca"), path);
+    assert_int_equal(strlen(shell_member(json, "ca_sha256")), 95); /* 32 bytes as "AB:CD:…" */
+    assert_string_equal(shell_member(json, "public_url"), "https://a");
+    json_decref(json);
+    (void)snprintf(path, sizeof(path), "%s/data/relay.db", f.folder);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
     shell_close(&f);
 }
 
@@ -201,6 +265,8 @@ int main(void)
         cmocka_unit_test(without_a_host_it_is_the_machine_with_all_its_addresses),
         cmocka_unit_test(init_overwrites_nothing_and_leaves_nothing_half_made),
         cmocka_unit_test(init_checks_its_options),
+        cmocka_unit_test(places_that_cannot_be_are_told),
+        cmocka_unit_test(init_for_programs_says_where_all_is),
         cmocka_unit_test(public_url_has_the_port_that_is_listened_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,9 @@
 #include "relay/admin/commands.h"
 
 /* Words of one command line. */
-#define ARGS_MAX 32
+#define ARGS_MAX 128
+/* And its bytes. */
+#define LINE_BYTES 8192
 
 static void read_back(int fd, char *text, size_t cap)
 {
@@ -45,7 +47,7 @@ int shell_run(struct shell *f, const char *line)
                     {"key", command_key},
                     {"audit", command_audit},
                     {"backup", command_backup}};
-    char words[1024];
+    char words[LINE_BYTES];
     char *argv[ARGS_MAX + 1] = {NULL};
     int argc = 0;
     int saved_out = -1;
@@ -77,7 +79,7 @@ int shell_run(struct shell *f, const char *line)
 /* The same with --config, which must succeed. */
 void shell_must(struct shell *f, const char *line)
 {
-    char whole[1024];
+    char whole[LINE_BYTES];
     (void)snprintf(whole, sizeof(whole), "%s --config %s", line, f->conf);
     if (shell_run(f, whole) != 0) {
         fail_msg("%s: %s", line, f->err);
@@ -87,7 +89,7 @@ void shell_must(struct shell *f, const char *line)
 
 void shell_must_fail(struct shell *f, const char *line, int code, const char *sentence)
 {
-    char whole[1024];
+    char whole[LINE_BYTES];
     (void)snprintf(whole, sizeof(whole), "%s --config %s", line, f->conf);
     assert_int_equal(shell_run(f, whole), code);
     assert_string_equal(f->out, "");
