@@ -155,6 +155,10 @@ static void mistakes_are_told_with_their_place(void **state)
          "relay.conf: [proxy] trusted: missing: whose word on client addresses is to be taken?"},
         {RELAY HTTPS "[proxy]\ntrusted = 10.0.0.1/8\n",
          "relay.conf:9: [proxy] trusted: must be an address or a block such as 10.0.0.0/8"},
+        {RELAY "[https]\nplain_listen = 127.0.0.1:1\n[admin]\ntls = yes\n",
+         "relay.conf: [admin] tls: needs a certificate under [https]"},
+        {RELAY HTTPS "[admin]\nhost = a\nhost = b\nhost = c\nhost = d\nhost = e\n",
+         "relay.conf:13: [admin] host: too long, or too many"},
         {RELAY HTTPS "[frobs]\n", "relay.conf:8: [frobs]: unknown section"},
         {RELAY HTTPS "[relay]\nfrob = 1\n", "relay.conf:9: [relay] frob: unknown key"},
     };
@@ -168,6 +172,18 @@ static void mistakes_are_told_with_their_place(void **state)
         assert_string_equal(e.text, CASES[i].sentence);
         assert_int_equal(c.workers, 77);
     }
+}
+
+static void public_url_has_a_length(void **state)
+{
+    char text[1024];
+    struct relay_config c;
+    struct error_text e;
+    (void)state;
+    int len = snprintf(text, sizeof(text), "[relay]\ndatabase = d\npublic_url = https://%0400d\n%s",
+                       0, HTTPS);
+    assert_int_equal(relay_config_parse("relay.conf", text, (size_t)len, &c, &e), ERROR_CONFIG);
+    assert_string_equal(e.text, "relay.conf:3: [relay] public_url: too long");
 }
 
 static void relative_paths_start_at_the_file(void **state)
@@ -198,6 +214,25 @@ static void relative_paths_start_at_the_file(void **state)
 
     (void)snprintf(path, sizeof(path), "%s/none.conf", s.folder);
     assert_int_equal(relay_config_read(path, &c, &e), ERROR_IO);
+
+    /* Which may be named from where one is. */
+    static const char *const BELOW[] = {"relay.conf", "./relay.conf", "../relay.conf"};
+    char *here = getcwd(NULL, 0);
+    (void)snprintf(path, sizeof(path), "%s/sub", s.folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (size_t i = 0; i < sizeof(BELOW) / sizeof(BELOW[0]); i++) {
+        assert_int_equal(chdir(i < 2 ? s.folder : path), 0);
+        assert_int_equal(relay_config_read(BELOW[i], &c, &e), 0);
+        assert_int_equal(c.database[0], '/');
+        assert_int_equal(c.certificates.values[0][0], '/');
+        (void)snprintf(expected, sizeof(expected), "%s/sub/%srelay.db", s.folder, "../");
+        if (i == 2) {
+            assert_string_equal(c.database, expected);
+        }
+        relay_config_free(&c);
+    }
+    assert_int_equal(chdir(here), 0);
+    free(here);
     scratch_close(&s);
 }
 
@@ -208,6 +243,7 @@ int main(void)
         cmocka_unit_test(everything_can_be_set),
         cmocka_unit_test(relay_without_tls_listens_on_this_machine_only),
         cmocka_unit_test(mistakes_are_told_with_their_place),
+        cmocka_unit_test(public_url_has_a_length),
         cmocka_unit_test(relative_paths_start_at_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

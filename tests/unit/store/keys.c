@@ -389,6 +389,7 @@ static void refused_changes_change_nothing(void **state)
         {1, {.clears_scope = true, .scope = span_of("{\"cidrs\":[\"x\"]}")}, ERROR_CONFIG},
         {2, {.label = "revoked"}, ERROR_STATE},
         {3, {.label = "rotated"}, ERROR_STATE},
+        {4, {.label = "its scope cannot be read"}, ERROR_STATE},
     };
     struct key_made made;
     (void)state;
@@ -402,6 +403,7 @@ static void refused_changes_change_nothing(void **state)
     assert_int_equal(keys_revoke(s.db, scratch_add_key(&s, "TNX-1", NULL), NULL, &ALICE, &s.e), 0);
     assert_int_equal(
         keys_rotate(s.db, scratch_add_key(&s, "TNX-1", NULL), 3600, &ALICE, &made, &s.e), 0);
+    scratch_sql(s.path, "UPDATE keys SET scope = 'x' WHERE id = 4");
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(change(&s, cases[i].id, &cases[i].change), cases[i].rc);
         assert_int_equal(scratch_number(s.path, "SELECT count(*) FROM audit WHERE refused = 1 AND"

@@ -408,6 +408,14 @@ static void blocks_may_be_as_wide_and_as_narrow_as_can_be(void **state)
     assert_int_equal(cidr_parse(span_of("2001:db8::9/128"), &block), 0);
     assert_true(cidr_contains(&block, a6));
     assert_false(cidr_contains(&block, NULL));
+    const struct span bad[] = {
+        span_of("2001:0db8:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000/32"),
+        {"10.0.0.0\0/8", 11},
+        {"10.0.0.0/8\0", 11},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(cidr_parse(bad[i], &block), ERROR_SYNTAX);
+    }
 }
 
 static void same_texts_share_one_scope(void **state)

@@ -154,6 +154,11 @@ static void servers_changes_are_told(void **state)
     WAIT_FOR(atomic_load(&f.n_events) == 2);
     assert_null(directory_find_server(f.reader, f.server_id));
     assert_int_equal(directory_count(store_directory(f.store)).n_keys, 0);
+    /* One that came and went between two looks. */
+    scratch_sql(s->path, "BEGIN; INSERT INTO servers (serial, token_hash, created_at)"
+                         " VALUES ('TNX-2', randomblob(32), 1); DELETE FROM servers; COMMIT");
+    WAIT_FOR(atomic_load(&f.n_events) >= 3);
+    assert_int_equal(directory_count(store_directory(f.store)).n_servers, 0);
     end(&f);
 }
 
