@@ -2,6 +2,7 @@
 """The admin API: every operation as its document says, and nothing for those who have no business
 there."""
 
+import gzip
 import json
 import re
 import signal
@@ -381,3 +382,22 @@ def test_beyond_loopback_pages_need_tls_and_a_login(relay, tmp_path):
     alice.get("/servers", expect=401)
     alice.log_in("alice", PASSWORD)
     assert alice.get("/servers") == []
+
+
+@pytest.mark.parametrize(
+    "codings, is_small",
+    [
+        (None, False),
+        ("gzip", True),
+        ("br;q=1, GZIP ;q=0.5", True),
+        ("br, deflate", False),
+        ("identity, gzip;q=0", False),
+    ],
+)
+def test_pages_come_compressed_to_those_who_take_it(admin, codings, is_small):
+    plain = admin.send("GET", "/app.js")
+    answer = admin.send("GET", "/app.js", fields=[f"Accept-Encoding: {codings}"] if codings else [])
+    assert answer.values("Content-Encoding") == (["gzip"] if is_small else [])
+    assert answer.value("Vary") == "Accept-Encoding"
+    assert (gzip.decompress(answer.body) if is_small else answer.body) == plain.body
+    assert (len(answer.body) < len(plain.body)) == is_small

@@ -72,6 +72,36 @@ static void head_size_limit(void **state)
     assert_int_equal(code_of_head(0, RESPONSE_HEAD_BYTES_MAX + 1), ERROR_LIMIT);
 }
 
+/* Its memory goes when the next answer begins. */
+static void a_large_head_is_not_kept(void **state)
+{
+    (void)state;
+    struct response r;
+    enum response_event event = RESPONSE_EVENT_NONE;
+    struct buffer text;
+    buffer_init(&text, RESPONSE_HEAD_BYTES_MAX);
+    add(&text, "HTTP/1.1 204 No\r\nB: ");
+    while (text.len < RESPONSE_HEAD_BYTES_MAX / 2) {
+        add(&text, "b");
+    }
+    add(&text, "\r\n\r\n");
+    response_init(&r);
+    for (int i = 0; i < 2; i++) {
+        struct span input = {(const char *)buffer_bytes(&text), text.len - 1};
+        response_begin(&r, false);
+        assert_true(r.head.cap < text.len - 1);
+        assert_int_equal(response_next(&r, &input, &event), 0);
+        assert_true(r.head.cap >= text.len - 1); /* one that is cut has to be kept */
+        input = span_of("\n");
+        assert_int_equal(response_next(&r, &input, &event), 0);
+        assert_int_equal(event, RESPONSE_EVENT_HEAD);
+        assert_int_equal(response_next(&r, &input, &event), 0);
+        assert_int_equal(event, RESPONSE_EVENT_END);
+    }
+    buffer_close(&text);
+    response_close(&r);
+}
+
 static void field_count_limit(void **state)
 {
     (void)state;
@@ -121,9 +151,8 @@ static void nothing_begun_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(head_size_limit),
-        cmocka_unit_test(field_count_limit),
-        cmocka_unit_test(chunk_line_limit),
+        cmocka_unit_test(head_size_limit),           cmocka_unit_test(a_large_head_is_not_kept),
+        cmocka_unit_test(field_count_limit),         cmocka_unit_test(chunk_line_limit),
         cmocka_unit_test(nothing_begun_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

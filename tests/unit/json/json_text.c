@@ -187,6 +187,8 @@ static void a_file_is_read_to_its_end(void **state)
     assert_int_equal(json_error_code(&e), json_error_cannot_open_file);
     assert_string_equal(e.source, path);
     assert_string_equal(e.text, "No such file or directory");
+    assert_null(json_text_load("/usr", 0, &e)); /* a folder can be opened, and has a size */
+    assert_int_equal(json_error_code(&e), json_error_premature_end_of_input);
 }
 
 int main(void)

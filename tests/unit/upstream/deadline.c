@@ -4,7 +4,9 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -51,6 +53,51 @@ static void a_silent_server_is_unreachable_for_all_who_wait(void **state)
     }
     assert_in_range(uv_now(&f->loop) - start_ms, 100, 3000);
     fake_hole_close(&hole);
+}
+
+static void answer(int fd)
+{
+    assert_int_equal(write(fd, OK, sizeof(OK) - 1), sizeof(OK) - 1);
+}
+
+/* It takes one connection and is silent to all others: those who wait get their turn on that one.
+ */
+static void a_busy_server_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    struct sockaddr_in address;
+    socklen_t len = sizeof(address);
+    char url[64];
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(uv_ip4_addr("127.0.0.1", 0, &address), 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(listener, 0), 0); /* its queue has room for one */
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", ntohs(address.sin_port));
+    f->settings.url = url;
+    f->settings.connect_timeout_ms = 150;
+    f->settings.answer_timeout_ms = 5000;
+    f->settings.max_connections = 2;
+    start(f);
+    struct call *busy = get(f, COMMAND);
+    until_handed(busy);
+    struct call *unlucky = get(f, COMMAND);
+    struct call *next = get(f, COMMAND);
+    struct call *last = get(f, COMMAND);
+    until_done(unlucky);
+    expect_failure(unlucky, HEAD_RESET_SERVER_UNREACHABLE, HEAD_DELIVERED_NO);
+    assert_int_equal(next->n_fails + last->n_fails, 0);
+    int fd = accept(listener, NULL, NULL);
+    assert_true(fd >= 0);
+    answer(fd);
+    until_done(busy);
+    until_handed(last);
+    answer(fd);
+    until_done(last);
+    expect_answer(busy, 200, "ok");
+    expect_answer(last, 200, "ok");
+    close(fd);
+    close(listener);
 }
 
 static void a_deadline_while_connecting(void **state)
@@ -267,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_refused_connection_is_unreachable),
         CASE(a_silent_server_is_unreachable_for_all_who_wait),
+        CASE(a_busy_server_is_waited_for),
         CASE(a_deadline_while_connecting),
         CASE(names_are_resolved),
         CASE(all_addresses_of_a_name_are_tried),

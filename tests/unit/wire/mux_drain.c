@@ -50,6 +50,7 @@ static void closing_resets_every_stream_oldest_first(void **state)
     assert_false(mux_wants_send(p->relay));
     assert_int_equal(pipe_drop(p, p->relay), 0);
     assert_int_equal(mux_recv(p->relay, (const uint8_t *)"x", 1, 0), ERROR_STATE);
+    assert_int_equal(mux_recv_end(p->relay, 0), ERROR_STATE);
     assert_int_equal(mux_tick(p->relay, 0), ERROR_STATE);
     assert_int_equal(mux_n_streams(p->relay), 0);
 }

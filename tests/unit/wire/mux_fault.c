@@ -242,6 +242,17 @@ static void request_behind_the_relays_goaway_is_a_fault(void **state)
     assert_fault(p, p->agent, &late);
 }
 
+static void a_reply_must_have_its_status(void **state)
+{
+    struct pipe *p = *state;
+    uint32_t id = 0;
+    assert_int_equal(mux_control(p->agent, 1, span_of(""), &id), 0);
+    pipe_settle(p);
+    const struct offence cut = {"short reply", FRAME_CONTROL_REPLY, 0, id, 3,
+                                NULL,          MUX_FAULT_PAYLOAD};
+    assert_fault(p, p->agent, &cut);
+}
+
 static void control_calls_must_count_upwards(void **state)
 {
     struct pipe *p = *state;
@@ -420,6 +431,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(request_behind_the_relays_goaway_is_a_fault, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_reply_must_have_its_status, setup, teardown),
         cmocka_unit_test_setup_teardown(control_calls_must_count_upwards, setup, teardown),
         cmocka_unit_test_setup_teardown(frame_cut_by_the_end_of_a_message_is_a_fault, setup,
                                         teardown),
