@@ -10,6 +10,8 @@ import json
 import re
 import signal
 import socket
+import struct
+import subprocess
 import time
 
 import pytest
@@ -22,8 +24,10 @@ from harness import (
     Connection,
     Process,
     Simulator,
+    binary,
     closed_port,
     curl,
+    environment,
     request,
     run,
     secret_file,
@@ -867,6 +871,7 @@ def test_other_methods_are_not_allowed(server):
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         (b"GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n", 413),
@@ -892,6 +897,34 @@ def test_idle_connections_are_closed(start_server):
         partial.send(request(STATUS)[:20])
         assert idle.rest() == b""
         assert partial.rest() == b""
+
+
+def test_a_client_that_reads_slowly_is_not_idle(start_server):
+    server = start_server("--keepalive-s", "1", "--big-body", "16777216")
+    with socket.socket() as s:
+        s.settimeout(DEADLINE)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        s.connect((HOST, server.port))
+        s.sendall(request("/api/v1/system/serverStatus", fields=["Connection: close"]))
+        length, begun = 0, time.monotonic()
+        while data := s.recv(65536):
+            length += len(data)
+            time.sleep(max(0, length / 5000000 - (time.monotonic() - begun)))
+    assert length > 16777216
+
+
+@pytest.mark.parametrize("when", ["delayed", "large"])
+def test_a_client_that_is_gone_before_its_answer(start_server, when):
+    """It resets the connection: nobody else notices."""
+    server = start_server(*(["--answer-delay-ms", "200"] if when == "delayed" else ["--big-body", "16777216"]))
+    with plain_socket(server) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.sendall(request("/api/v1/system/serverStatus"))
+        if when == "large":
+            s.recv(1000)
+        else:
+            server.requests.wait(lambda line: "serverStatus" in line)
+    assert server.call(STATUS).status == 200
 
 
 def is_refused(server):
@@ -971,6 +1004,21 @@ def test_logs_are_appended_to_and_private(start_server, tmp_path):
     server.get("power", guid=GUID, cmd=0)
     assert [c["value"] for c in server.commands()] == [1, 0]
     assert server.knx_log.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_logs_and_with_a_log_that_is_full(tmp_path):
+    """It serves; of a log that cannot be written it says so once."""
+    for options in ([], ["--request-log", "/dev/full"]):
+        process = Process("thinknx-simulator", "--listen", f"{HOST}:0", *options)
+        try:
+            port = int(process.wait_log(r"^listening .*:([0-9]+)$")[1])
+            with Connection((HOST, port)) as c:
+                for cmd in (1, 0):
+                    assert c.request(f"/api/v1/power?guid={GUID}&cmd={cmd}").status == 200
+            process.stop()
+            assert process.log.text().count("a log line was not written") == len(options) // 2
+        finally:
+            process.kill()
 
 
 # --- faults -----------------------------------------------------------------------------------
@@ -1076,6 +1124,9 @@ def test_a_status_for_everything(start_server):
     server = start_server("--answer-status", "429")
     answer = server.call(f"/api/v1/power?guid={GUID}&cmd=1")
     assert (answer.status, set(answer.json())) == (429, {"error"})
+    for line in ("500 Internal Server Error", "503 Service Unavailable", "599 Error"):
+        server.switch(answer_status=int(line[:3]))
+        assert raw(server).startswith(f"HTTP/1.1 {line}\r\n".encode())
     assert server.commands() == []
 
 
@@ -1121,6 +1172,21 @@ def test_refused_connections(start_server):
         for _ in range(3):
             with pytest.raises(ConnectionRefusedError):
                 server.connect()
+    server.switch()
+    assert server.call(STATUS).status == 200
+
+
+def test_a_port_that_was_taken_while_connections_were_refused(start_server):
+    server = start_server()
+    server.switch(refuse_connections=True)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((HOST, server.port))
+        other.listen()
+        server.control.write_text("{}")
+        server.process.signal(signal.SIGHUP)
+        server.process.wait_log("^reload failed 2$")
+    server.reloads += 1
     server.switch()
     assert server.call(STATUS).status == 200
 
@@ -1182,7 +1248,11 @@ def test_it_listens_on_ipv6_and_by_name(tmp_path):
 def test_it_ends_cleanly_whatever_goes_on(start_server):
     server = start_server("--feedback-delay-ms", "600000", devices=scene(1, pauses=(600000,)))
     server.get("scenelaunch", guid="s", cmd=1)
-    with server.connect() as waiting, server.connect() as partial, server.connect() as idle:
+    server.switch(big_body=16777216)
+    with contextlib.ExitStack() as stack:
+        waiting, partial, idle, reading = (stack.enter_context(server.connect()) for _ in range(4))
+        reading.send(request("/api/v1/system/serverStatus"))
+        reading.wait_for(b"HTTP/1.1 200 OK\r\n")
         waiting.send(request("/api/v1/power?guid=l&cmd=1&fb"))
         server.requests.wait(lambda line: "cmd=1&fb" in line)
         partial.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
@@ -1218,6 +1288,27 @@ def test_configuration_errors_name_their_cause(tmp_path):
     message = refused("--listen", f"{HOST}:0", "--control", control)
     assert "control.json" in message and "stalll" in message
     assert "/nonexistent/log" in refused("--knx-log", "/nonexistent/log", code=1)
+    assert "nowhere.invalid" in refused("--listen", "nowhere.invalid:0")
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.iterdir())
+    for runtime in ("/nonexistent/runtime.json", tmp_path / "folder"):
+        assert f"cannot write {runtime}" in refused("--listen", f"{HOST}:0", "--runtime-file", runtime, code=1)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_it_runs_without_anybody_who_reads_what_it_says():
+    with open("/dev/full", "wb") as full, subprocess.Popen(
+        [binary("thinknx-simulator"), "--listen", f"{HOST}:0"],
+        env=environment(),
+        stdout=full,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            assert any(b'"stdout is gone"' in line for line in process.stderr)
+            process.terminate()
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
 
 
 def test_a_port_that_is_taken():

@@ -140,6 +140,10 @@ def far_agent_alone(folder):
     agent = far_agent(folder / "agent", network, relay, identity)
     try:
         yield agent, relay, network
+        agent.signal(signal.SIGTERM)
+        agent.wait_log("msg=ending")
+        agent.signal(signal.SIGTERM)
+        agent.wait_end()
     finally:
         agent.kill()
         relay.close()

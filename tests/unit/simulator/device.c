@@ -141,6 +141,10 @@ static void a_later_command_overrules_what_waits(void **state)
     set_later(&t, CONTROLLER_OBJECT_MODE, 3, 0, 100);
     set(&t, CONTROLLER_OBJECT_CHRONO, 1, 50);
     assert_int_equal(status(&t, CONTROLLER_OBJECT_MODE, 200), 3);
+    struct device b = made(CONTROLLER_CLASS_BLIND);
+    set_later(&b, CONTROLLER_OBJECT_MOVEMENT, 1, 0, 100);
+    set(&b, CONTROLLER_OBJECT_STOP, 1, 50);
+    assert_int_equal(status(&b, CONTROLLER_OBJECT_HEIGHT, 200), 0);
 }
 
 static void too_many_feedbacks_take_effect_early(void **state)

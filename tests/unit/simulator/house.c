@@ -80,6 +80,10 @@ static void rooms_and_single_devices(void **state)
     assert_false(house_has(&h, span_of("B")));
     assert_null(house_find(&h, CONTROLLER_CLASS_LIGHT, span_of("A")));
     assert_null(house_find(&h, CONTROLLER_CLASS_LIGHT, span_of("")));
+    char longest[DEVICE_GUID_BYTES + 1];
+    memset(longest, 'L', DEVICE_GUID_BYTES);
+    longest[DEVICE_GUID_BYTES] = '\0'; /* longer than any may be */
+    assert_null(house_find(&h, CONTROLLER_CLASS_LIGHT, span_of(longest)));
     house_close(&h);
 }
 
@@ -143,6 +147,14 @@ static void devices_with_errors(void **state)
     refused("{\"devices\":[" LIGHT ",{\"class\":\"light\",\"guid\":\"M\",\"aliases\":[\"L\"]}]}",
             "device 2", "already");
     refused("{\"devices\":[{\"class\":\"light\",\"guid\":\"M\",\"aliases\":[7]}]}", "aliases", "");
+    refused("{\"devices\":[{\"class\":\"light\",\"guid\":\"M\",\"aliases\":{}}]}", "aliases",
+            "list");
+    refused("{\"devices\":[{\"class\":\"light\",\"guid\":\"M\",\"aliases\":[\"1\",\"2\",\"3\","
+            "\"4\",\"5\","
+            "\"6\",\"7\",\"8\"]}]}",
+            "aliases", "at most 7");
+    refused("{\"devices\":[{\"class\":\"light\",\"guid\":\"a\",\"name\":1}]}", "name", "string");
+    refused("{\"devices\":[{\"class\":\"analog\",\"guid\":\"a\",\"min\":\"x\"}]}", "min", "number");
 }
 
 static void operations_with_errors(void **state)

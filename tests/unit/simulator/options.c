@@ -52,6 +52,9 @@ static void values(void **state)
     assert_int_equal(o.auth, AUTH_ANY);
     assert_int_equal(parse(&o, &e, "--user=u", "--password-file=f", "--auth", "digest"), 0);
     assert_int_equal(o.auth, AUTH_DIGEST);
+    assert_int_equal(parse(&o, &e, "--log-level", "debug", "--nonce-lifetime-s", "5"), 0);
+    assert_int_equal(o.log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(o.nonce_lifetime_s, 5);
     assert_int_equal(parse(&o, &e, "--help", NULL, NULL, NULL), 0);
     assert_int_equal(o.action, OPTIONS_HELP);
 }
