@@ -18,7 +18,7 @@ from admin_api import PREFIX, Admin
 from axe import assert_accessible
 from browser import DESKTOP, PHONE, Browser
 from harness import HOST, SERIAL, closed_port, wait_until
-from test_agent import identities, setup  # pylint: disable=unused-import
+from test_agent import identities, setup  # noqa: F401 (fixtures)
 
 LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
 HOUSE = harness.ROOT / "tests" / "simulator" / "house.json"

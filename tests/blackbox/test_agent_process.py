@@ -12,7 +12,7 @@ import pytest
 import fake_relay as fake
 from fake_relay import GOAWAY_SHUTDOWN
 from harness import run, wait_until
-from test_agent import identities, setup  # pylint: disable=unused-import
+from test_agent import identities, setup  # noqa: F401 (fixtures)
 
 CLIENTS_MAX = 8  # console.h: CONSOLE_CLIENTS_MAX
 DRAINING_MAX = 4  # dialer.h: DIALER_DRAINING_MAX
