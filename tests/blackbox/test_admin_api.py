@@ -2,17 +2,25 @@
 """The admin API: every operation as its document says, and nothing for those who have no business
 there."""
 
+import concurrent.futures
 import gzip
 import json
+import os
+import pty
 import re
 import signal
 import socket
+import struct
+import subprocess
+import termios
 
 import pytest
 
 import harness
 import examples
 from admin_api import DOCUMENT, PREFIX, Admin, admin_of, check, operation_of, untrusting
+from fake_agent import FakeAgent, pack_goaway, pack_response
+from fake_relay import DATA, END, GOAWAY_SHUTDOWN, REQUEST, RESET, pack
 from harness import HOST, SERIAL, Connection
 
 ADMIN = {"admin": {"listen": f"{HOST}:0"}}
@@ -185,13 +193,97 @@ def test_what_is_refused_says_why(admin):
     assert admin.post(f"/servers/{SERIAL}/call", {"controller": "power", "query": "a b"}, expect=400)
     assert admin.post(f"/servers/{SERIAL}/devices", {"rooms": [{"name": "x"}]}, expect=400)
     assert admin.get("/audit?last=0", expect=400)
+    for path in ("", "/keys", "/history", "/devices"):
+        assert admin.get(f"/servers/NOBODY{path}", expect=404)["reason"] == "not_found", path
+    for path in ("", "/token", "/enable", "/disable", "/remove", "/keys"):
+        assert admin.post(f"/servers/NOBODY{path}", {}, expect=404)["reason"] == "not_found", path
+    for verb in ("revoke", "rotate"):
+        assert admin.post(f"/keys/k_999999/{verb}", {}, expect=404)["reason"] == "not_found"
+        assert admin.post(f"/keys/nonsense/{verb}", {}, expect=400)["reason"] == "bad_request"
+    for path, body in (
+        ("/servers", {"serial": 5}),
+        ("/servers", {"serial": "X-1", "may_enable_keys": "yes"}),
+        (f"/servers/{SERIAL}", {"name": ["x"]}),
+        (f"/servers/{SERIAL}/keys", {"expires": "soon"}),
+        (f"/servers/{SERIAL}/call", {"controller": 5}),
+        (f"/servers/{SERIAL}/call", {"controller": "power", "value": 1}),
+    ):
+        assert admin.post(path, body, expect=400)["reason"] == "bad_request", body
+    assert admin.get("/servers/a~b", expect=400)["reason"] == "bad_request"
 
 
 def test_a_call_to_a_building_that_is_away_is_not_parked(admin):
     admin.post("/servers", {"serial": "AWAY-1"}, expect=201)
     answer = admin.post("/servers/AWAY-1/call", {"controller": "system/serverStatus"}, expect=503)
     assert answer["reason"] == "server_offline"
+    admin.post("/servers/AWAY-1/disable")
+    answer = admin.post("/servers/AWAY-1/call", {"controller": "system/serverStatus"}, expect=409)
+    assert answer["reason"] == "wrong_state"
     admin.post("/servers/AWAY-1/remove")
+
+
+def test_a_new_token_is_not_made_when_it_could_not_be_told(relay):
+    """The configuration that says to what URL the agent is to go is broken."""
+    one = relay()
+    admin = admin_of(one)
+    kit = admin.post("/servers", {"serial": "NEW-1"}, expect=201)
+    conf = one.conf.read_text()
+    one.conf.write_text(conf + "[frob]\n")
+    told = admin.post("/servers/NEW-1/token", expect=400)
+    assert told["reason"] == "bad_request" and "frob" in told["error"]
+    assert admin.post("/servers", {"serial": "NEW-2"}, expect=400)["reason"] == "bad_request"
+    one.conf.write_text(conf)
+    assert admin.post("/servers/NEW-1/token")["token"] != kit["token"]
+    assert [r["what"] for r in admin.get("/audit")] == ["server.token", "server.add"]
+
+
+def test_an_operator_s_calls_keep_the_building_s_limits(tmp_path):
+    """Those that protect it: commands a second, and calls under way."""
+    limits = {"limits": {"in_flight_per_server": 1, "set_rate": 1, "set_burst": 1}}
+    building = harness.Building(tmp_path / "limited", start=False, relay={**ADMIN, **limits})
+    try:
+        admin = admin_of(building.relay)
+        with FakeAgent(building) as agent, building.connect() as c:
+            agent.greet()
+            c.send(harness.request(building.path("system/serverStatus")))
+            under_way = agent.recv(REQUEST).stream
+            status = {"controller": "system/serverStatus"}
+            assert admin.post(f"/servers/{SERIAL}/call", status, 503)["reason"] == "overloaded"
+            command = {"controller": "power", "query": "guid=a&cmd=1"}
+            assert admin.post(f"/servers/{SERIAL}/call", command, 503)["reason"] == "overloaded"
+            assert admin.post(f"/servers/{SERIAL}/call", command, 429)["reason"] == "rate_limited"
+            agent.send(pack_response(under_way, body=b"{}"))
+            assert c.answer().status == 200
+        building.stop()
+    finally:
+        building.kill()
+
+
+def test_what_becomes_of_an_operator_s_call_is_told_as_it_is(tmp_path):
+    building = harness.Building(tmp_path / "told", start=False, relay=ADMIN)
+    answers = [
+        (lambda s: [pack_response(s, status=204)], (204, None, True, "")),
+        (lambda s: [pack_response(s, body=b"\xff")], (200, None, True, None)),  # no text
+        (lambda s: [pack_response(s, length=2**64 - 1, end=False), pack(DATA, s, b"a"), pack(DATA, s, b"b", END)],
+         (200, None, True, "ab")),
+        (lambda s: [pack(RESET, s, struct.pack("<HBB", 6, 0, 0))], (503, "overloaded", False, "")),
+        (lambda s: [pack_goaway(GOAWAY_SHUTDOWN)], (502, "tunnel_lost", "unknown", "")),
+    ]
+    try:
+        admin = admin_of(building.relay)
+        admin.token()
+        with FakeAgent(building) as agent, concurrent.futures.ThreadPoolExecutor(1) as browser:
+            agent.greet()
+            for answer, expected in answers:
+                called = browser.submit(admin.post, f"/servers/{SERIAL}/call", {"controller": "system/serverStatus"})
+                agent.send(*answer(agent.recv(REQUEST).stream))
+                if expected[1] == "tunnel_lost":
+                    agent.sock.close()
+                told = called.result(harness.DEADLINE)
+                assert tuple(told[k] for k in ("status", "reason", "delivered", "body")) == expected
+        building.stop()
+    finally:
+        building.kill()
 
 
 def test_a_call_that_the_server_does_not_answer_is_told_in_time(tmp_path):
@@ -276,8 +368,30 @@ def test_hostile_input_ends_in_a_refusal_and_harms_nobody(admin):
         assert admin.send("POST", PREFIX + "/servers", body, fields).status == 400
     assert admin.send("GET", PREFIX + "/servers/" + "A" * 200).status == 414
     assert admin.send("PUT", PREFIX + "/servers").status == 405
-    assert admin.send("GET", PREFIX + "/nothing").status == 404
+    for path in (PREFIX + "/nothing", "/api/v2/servers", "/nothing"):
+        assert admin.send("GET", path).status == 404
+    for path in ("/", "/metrics", "/readyz"):
+        assert admin.send("PUT", path).status == admin.send("POST", path, {}).status == 405
     assert admin.get("/servers")
+
+
+def test_a_body_may_come_when_it_is_asked_for_and_nothing_behind_it_is_read(admin):
+    body = json.dumps({"serial": SERIAL}).encode()
+    with Connection(admin.address) as c:
+        lines = [f"POST {PREFIX}/servers HTTP/1.1", f"Host: {admin.host}", JSON, f"X-Csrf-Token: {admin.token()}",
+                 f"Content-Length: {len(body)}", "Expect: 100-continue"]
+        c.send("\r\n".join(lines).encode() + b"\r\n\r\n")
+        assert c.answer().status == 100
+        c.send(body[:3])
+        c.send(body[3:] + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (c.answer().status, c.rest()) == (409, b"")
+
+
+def test_only_the_names_that_are_given_are_ours(relay):
+    one = relay({"host": "pages.example"})
+    for host, status in (("pages.example", 200), ("PAGES.example:9090", 200), ("other.example", 421)):
+        other = Admin(admin_of(one).address, host=host)
+        assert other.send("GET", PREFIX + "/servers").status == status, host
 
 
 def test_no_secret_is_shown_a_second_time(building, admin):
@@ -317,6 +431,7 @@ def test_an_operator_logs_in_and_out(relay):
     # Another browser's token is of no use with this cookie, nor this one's without it.
     forged = ["Content-Type: application/json", "X-Csrf-Token: " + "B" * 32]
     assert alice.send("POST", PREFIX + "/servers", {"serial": "X-1"}, forged).status == 403
+    assert alice.get("/session")["operator"] == "alice"  # the page is loaded anew
     cookie = alice.cookie
     alice.post("/session/end")
     alice.cookie = cookie
@@ -343,6 +458,53 @@ def test_wrong_passwords_lock_the_name(relay):
     assert row["failures"] == 5 and row["locked_until"]
     harness.run("thinknx-relay", "operator", "password", "alice", "--config", one.conf, stdin="another password\n")
     assert alice.log_in("alice", "another password")["operator"] == "alice"
+
+
+def test_many_attempts_to_log_in_are_slowed_down_and_none_is_counted_for_nothing(relay):
+    one = relay({"login": "always"})
+    add_operator(one)
+    alice = admin_of(one)
+    for body in ({"name": 5, "password": PASSWORD}, {"name": "alice", "password": PASSWORD * 20}, {"name": "alice"}):
+        reason = alice.post("/session", body, expect=401 if len(body) == 1 else 400)["reason"]
+        assert reason == ("login_refused" if len(body) == 1 else "bad_request")
+    with concurrent.futures.ThreadPoolExecutor(6) as browsers:
+        # Two passwords are compared at once.
+        at_once = list(browsers.map(lambda _: try_log_in(one), range(6)))
+    assert set(at_once) <= {(200, None), (429, "rate_limited")} and at_once.count((200, None)) >= 2
+    # Ten attempts in a row, then two a second.
+    harness.wait_until(lambda: try_log_in(one, 5) == (429, "rate_limited"), "slowed down")
+    harness.wait_until(lambda: try_log_in(one) == (200, None), "let in again")
+    (row,) = one.command("operator", "list")
+    assert row["failures"] == 0
+
+
+def try_log_in(relay, name="alice"):
+    browser = admin_of(relay)
+    fields = [JSON, f"Origin: {browser.origin}"]
+    answer = browser.send("POST", PREFIX + "/session", {"name": name, "password": PASSWORD}, fields)
+    return answer.status, answer.json().get("reason")
+
+
+def test_a_password_is_typed_without_being_shown_or_comes_from_a_file(relay, tmp_path):
+    one = relay({"login": "always"})
+    keyboard, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    command = [harness.binary("thinknx-relay"), "operator", "add", "alice", "--config", one.conf]
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as asking:
+        screen = b""
+        while b"Password: " not in screen:
+            screen += os.read(keyboard, 1000)
+        os.write(keyboard, PASSWORD.encode() + b"\n")
+        assert asking.wait(harness.DEADLINE) == 0
+    screen += os.read(keyboard, 1000)
+    assert b"alice" in screen and PASSWORD.encode() not in screen
+    assert termios.tcgetattr(terminal) == before
+    os.close(keyboard)
+    os.close(terminal)
+    secret = harness.secret_file(tmp_path / "password", "from a file it comes")
+    harness.run("thinknx-relay", "operator", "add", "bob", "--password-file", secret, "--config", one.conf)
+    assert try_log_in(one) == (200, None)
+    assert admin_of(one).log_in("bob", "from a file it comes")["operator"] == "bob"
 
 
 def test_operators_are_shown_as_a_table_too(relay):

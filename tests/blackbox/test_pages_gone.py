@@ -18,6 +18,7 @@ from harness import HOST, SERIAL, Connection
 LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
 CALLS_MAX = 64  # operations under way at once (API_CALLS_MAX)
 STREAMS_MAX = 16  # live logs (API_STREAMS_MAX)
+SESSIONS_MAX = 64  # connections to the admin listener (ADMIN_SESSIONS_MAX)
 VISITS_MAX = 32  # browsers of the agent's pages at once (PAGES_VISITS_MAX)
 ADMIN = {"admin": {"listen": f"{HOST}:0"}}
 # Executes at once, answers when all is over.
@@ -72,6 +73,30 @@ def test_calls_that_nobody_waits_for_are_made_once_and_keep_no_room(start_buildi
     sent = admin.get("/audit?what=call.send&last=1000")
     assert len(sent) == CALLS_MAX + 6
     assert admin.get(f"/servers/{SERIAL}")["tunnel"]["tunnel_up"]
+
+
+def test_connections_that_say_nothing_keep_others_out_only_while_they_last(tmp_path):
+    relay = harness.Relay(tmp_path / "relay", ADMIN).start()
+    try:
+        admin = admin_of(relay)
+        silent = [Connection(admin.address) for _ in range(SESSIONS_MAX)]
+        with Connection(admin.address) as beyond:
+            assert beyond.rest() == b""
+        silent.pop().close()
+
+        def answers():
+            try:
+                return admin.send("GET", "/healthz").status == 200
+            except (AssertionError, ConnectionError):
+                return False
+
+        harness.wait_until(answers, "answered")
+        for c in silent:
+            c.close()
+        harness.wait_until(lambda: answers() and answers(), "answered again")
+        relay.process.stop()
+    finally:
+        relay.process.kill()
 
 
 @pytest.mark.parametrize("how", ["closed", "reset"])
