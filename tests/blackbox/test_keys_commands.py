@@ -4,12 +4,15 @@ live within half a second."""
 
 import datetime
 import json
+import os
 import re
+import subprocess
 import time
 
 import pytest
 
 import harness
+import tools
 from harness import HOST, SERIAL, Process, run
 
 STATUS = "system/serverStatus"
@@ -41,6 +44,28 @@ def human(relay, *arguments, expect=0):
 
 def agent_key(building, *arguments, expect=0):
     return run("thinknx-agent", "key", *arguments, "--config", building.agent.conf, expect=expect)
+
+
+@tools.needs(os.geteuid() == 0, "sudo and other users need root")
+def test_the_trail_names_who_became_root_and_users_without_a_name(tmp_path):
+    relay = harness.Relay(tmp_path / "relay")
+    for caller in ("alice", "root", "evil) x", "a\nb", "", "x" * 200):
+        run("thinknx-relay", "server", "add", f"S-{len(caller)}", "--config", relay.conf,
+            variables={"SUDO_USER": caller})
+    nobody = 54321  # nobody has this number
+    for path in (relay.folder, *relay.folder.iterdir()):
+        os.chown(path, nobody, nobody)
+    for folder in relay.folder.parents:
+        if folder.owner() == "root" and folder.is_relative_to("/tmp/"):
+            folder.chmod(0o755)
+    subprocess.run(
+        ["/usr/bin/setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups", "--",
+         harness.binary("thinknx-relay"), "server", "add", "S-X", "--config", str(relay.conf)],
+        env=harness.environment(), capture_output=True, check=True)
+    who = [row["who"] for row in relay.command("audit")]
+    assert [w[:60] for w in who] == [f"operator:{nobody}", who[1][:60], "operator:root", "operator:root",
+                                     "operator:root", "operator:root", "operator:root(alice)"]
+    assert re.fullmatch(r"operator:root\(x{1,64}\)", who[1])
 
 
 def check_commands(relay, key_works):

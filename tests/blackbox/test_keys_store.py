@@ -2,6 +2,7 @@
 """The database under bad circumstances: processes that are killed, a full disk, a read-only one, a
 file of a newer version, a backup in the middle of it all."""
 
+import concurrent.futures
 import contextlib
 import fcntl
 import json
@@ -301,6 +302,38 @@ def test_a_relay_starts_and_serves_from_a_read_only_disk(start_building, tmp_pat
     assert_sound(disk / "relay.db")
     restart(building, **moved)
     building.relay.command("key", "enable", SERIAL)
+
+
+def test_a_database_that_another_process_keeps_locked_stops_no_call_and_every_act_says_so(start_building, tmp_path):
+    building = start_building(auth="none", relay={"admin": {"listen": f"{HOST}:0"}})
+    conf, before = building.relay.conf, building.relay.command("key", "list")
+    password = harness.secret_file(tmp_path / "password", "a good password")
+    run("thinknx-relay", "operator", "add", "alice", "--password-file", password, "--config", conf)
+    acts = [
+        ("key", "enable", SERIAL), ("key", "rotate", building.key_id), ("key", "revoke", building.key_id),
+        ("key", "change", building.key_id, "--label", "x"),
+        ("server", "add", "TNX-0009"), ("server", "change", SERIAL, "--name", "x"), ("server", "token", SERIAL),
+        ("server", "disable", SERIAL), ("server", "remove", SERIAL),
+        ("operator", "add", "bob", "--password-file", password), ("operator", "remove", "alice"),
+        ("operator", "password", "alice", "--password-file", password),
+    ]
+    with contextlib.closing(sqlite3.connect(building.relay.folder / "relay.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with concurrent.futures.ThreadPoolExecutor(len(acts) + 1) as pool:
+            tried = [pool.submit(fails, building, *act, sentence="locked by another process") for act in acts]
+            asked = pool.submit(run, "thinknx-agent", "key", "enable", "--config", building.agent.conf, expect=1)
+            with building.connect() as c:
+                while concurrent.futures.wait(tried, 0.05).not_done:
+                    assert c.request(building.path(STATUS)).status == 200
+            for one in (*tried, asked):
+                one.result()
+        listed = building.relay.command("key", "list")
+        other.execute("ROLLBACK")
+    assert [k["id"] for k in listed] == [k["id"] for k in before]
+    made = building.relay.command("key", "enable", SERIAL)
+    wait_until(lambda: works(building, made["key"]), "live")
+    wait_until(lambda: admin(building, "/readyz").status == 200, "ready")
+    assert len(building.relay.command("operator", "list")) == 1
 
 
 @tools.needs(os.geteuid() == 0, "becoming another user needs root")

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import DEADLINE, HOST, ROOT, Building, Connection, Process, bound_port, run
+from harness import DEADLINE, HOST, ROOT, Building, Connection, Process, Relay, Simulator, bound_port, run
 
 MONITORING = ROOT / "deploy" / "monitoring"
 
@@ -222,6 +222,44 @@ def test_status_for_programs_has_all_three_legs_with_their_times(watched):
     assert (server["tunnel_up"], server["server_leg"]) == (True, "ok")
     agent = json.loads(run("thinknx-agent", "status", "--json", "--config", watched.agent.conf).stdout)
     assert 0 < agent["relays"][0]["rtt_ms"] < 1000 and 0 < agent["server"]["answer_ms"] < 1000
+
+
+def test_status_of_a_relay_that_nobody_has_called(tmp_path):
+    """And of one of two buildings, of none, and from another admin listener, or none."""
+    relay = Relay(tmp_path / "relay", {"admin": {"listen": f"{HOST}:0"}})
+    simulator = Simulator(tmp_path / "simulator")
+
+    def status(*words, expect=1):
+        done = run("thinknx-relay", "status", *words, "--config", relay.conf, expect=expect)
+        return done.stdout, done.stderr
+
+    relay.command("server", "add", "TNX-0001")
+    relay.command("server", "add", "TNX-0002")
+    assert "the relay does not run" in status()[1]
+    relay.start()
+    try:
+        shown = status()[0]
+        assert "not known: no call within 5 min, last call none yet" in shown
+        assert re.findall(r"^(TNX-\d+) +OFFLINE", shown, re.M) == ["TNX-0001", "TNX-0002"]
+        shown = status("TNX-0002")[0]
+        assert "TNX-0001" not in shown and "CLIENT-RELAY" not in shown
+        assert re.findall(r"^(TNX-\d+) ", shown, re.M) == ["TNX-0002"]
+        assert [s["serial"] for s in json.loads(status("TNX-0002", "--json")[0])["servers"]] == ["TNX-0002"]
+        assert status("NOBODY") == ("", "thinknx-relay: there is no server NOBODY\n")
+        assert "one SERIAL at most" in status("A", "B", expect=2)[1]
+        simulator.start()
+        for listen, told in ((f"{HOST}:{simulator.port}", "this is no answer of a relay's admin listener"),
+                             (f"{HOST}:0", "the admin listener has no fixed port and the relay does not run"),
+                             (None, "has no [admin] listen: nothing can be asked")):
+            relay.configure({"admin": {"listen": listen}, "relay": {"runtime_file": None}})
+            assert told in status()[1]
+        simulator.process.stop()
+        relay.process.stop()
+    finally:
+        for part in (simulator, relay):
+            if part.process:
+                part.process.kill()
+        simulator.close()
 
 
 @pytest.mark.parametrize("program", ["thinknx-relay", "thinknx-agent"])

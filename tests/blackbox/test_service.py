@@ -227,7 +227,7 @@ def test_a_reload_says_what_only_a_restart_changes(tmp_path):
         "relay": {"database": "other.db", "workers": 3, "runtime_file": "other.json", "log_level": "debug",
                   "public_url": "https://other.example"},
         "https": {"listen": other, "plain_listen": other},
-        "http": {"listen": other},
+        "http": {"listen": [other, f"{HOST}:2"]},
         "limits": {"key_rate": 7, "connections": 77},
         "timeouts": {"server": 7, "drain": 7},
         "admin": {"listen": other, "tls": "yes", "login": "always", "building_metrics": 7},

@@ -71,6 +71,19 @@ def test_help_and_version_are_printed(program):
     assert re.search(rf"[Uu]sage: {program}", run(program, "--help").stdout)
 
 
+@pytest.mark.parametrize("arguments", [[], ["serve", "superfluous"], ["check", "superfluous"], ["serve", "--frob"]])
+def test_a_command_line_that_the_relay_does_not_understand_starts_nothing(arguments):
+    done = run("thinknx-relay", *arguments, expect=2)
+    assert done.stdout == "" and re.search("usage: thinknx-relay|superfluous", done.stderr)
+
+
+def test_a_configuration_may_be_named_from_where_one_is(relay):
+    done = run("thinknx-relay", "server", "add", SERIAL, "--out", "kit", "--config", "relay.conf", cwd=relay.folder)
+    assert "ca.pem" in done.stdout
+    assert (relay.folder / "kit" / "ca.pem").read_bytes() == relay.ca.read_bytes()
+    assert "configuration ok" in run("thinknx-relay", "check", "--config", "relay.conf", cwd=relay.folder).stdout
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("arguments", [["--nonsense"], ["nonsense"]], ids=lambda a: a[0])
 def test_a_wrong_command_line_is_a_usage_error(program, arguments):
@@ -194,6 +207,13 @@ def test_a_port_that_is_taken_is_named(relay, section):
         relay.configure({section: {"listen": address}})
         done = run("thinknx-relay", "serve", "--config", relay.conf, expect=1)
     assert address in done.stderr and "in use" in done.stderr
+
+
+def test_an_address_that_there_is_not_is_named(relay):
+    nowhere = "a" * 64  # longer than a label may be: no DNS is asked
+    relay.configure({"https": {"listen": f"{nowhere}:0"}})
+    done = run("thinknx-relay", "serve", "--config", relay.conf, expect=1)
+    assert f"cannot listen on {nowhere}:0: " in done.stderr
 
 
 def test_a_relay_that_shares_its_port_with_another_says_so(tmp_path, relay):

@@ -7,6 +7,7 @@ Times are limits that the product promises; on a busy machine they are met with 
 import contextlib
 import json
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ import time
 
 import pytest
 
+import harness
 from cutter import Cutter
 from harness import DEADLINE, HOST, ROOT, Agent, Connection, Process, bound_port, closed_port
 from harness import merged, request, secret_file, wait_until
@@ -700,10 +702,38 @@ def test_a_slow_call_on_the_old_relay_does_not_keep_the_new_one_offline(start_bu
 def test_a_new_process_that_cannot_start_leaves_the_old_one_serving(start_building):
     building = start_building()
     building.relay.configure({"https": {"certificate": "nowhere.pem"}})
-    start = building.relay.process.log.count()
-    building.relay.process.signal(signal.SIGUSR2)
-    building.relay.process.wait_log("goes on serving", start)
+    relay = building.relay.process
+    start = relay.log.count()
+    relay.signal(signal.SIGUSR2)
+    relay.wait_log("goes on serving", start)
     assert building.get(building.path(STATUS)).status == 200
+
+    def said(what):
+        return sum(what in line for line in relay.log.since(start))
+
+    # One at a time is started.
+    while not said("a new process is being started already"):
+        relay.signal(signal.SIGUSR2)
+    wait_until(lambda: said("goes on serving") == said("starting a new process"), "ended")
+    assert building.get(building.path(STATUS)).status == 200
+
+
+def test_a_program_that_is_gone_leaves_the_old_process_serving(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "thinknx-relay"
+    program.parent.mkdir()
+    shutil.copy(harness.binary("thinknx-relay"), program)
+    monkeypatch.setattr(harness, "BUILD", tmp_path)
+    relay = harness.Relay(tmp_path / "relay", ADMIN).start()
+    try:
+        program.unlink()
+        for _ in range(2):
+            start = relay.process.log.count()
+            relay.process.signal(signal.SIGUSR2)
+            relay.process.wait_log("cannot be replaced.*cannot start .*no such file", start)
+            assert accepts(relay.https)
+        relay.process.stop()
+    finally:
+        relay.process.kill()
 
 
 def test_signals_during_the_end_are_no_death(start_building):
