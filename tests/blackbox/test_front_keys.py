@@ -200,13 +200,24 @@ def test_the_server_of_a_key_cannot_be_told_when_it_is_disabled_under_way(keys):
         assert visible(answer) == unknown
 
 
-def test_a_half_closed_plain_client_gets_its_answer(start_building):
+@pytest.mark.parametrize("delay_ms, server_s, status", [
+    (300, 10, 200),
+    (60000, 10, None),  # it may be gone: not waited for longer than 2 s
+    (60000, 1, 504),
+])
+def test_a_half_closed_plain_client_gets_its_answer(start_building, delay_ms, server_s, status):
     """Behind a terminator that passes the end of a client's requests on (TCP FIN)."""
-    building = start_building(auth="none", simulator=("--answer-delay-ms", "300"),
-                              relay={"https": {"plain_listen": f"{harness.HOST}:0"}})
+    building = start_building(auth="none", simulator=("--answer-delay-ms", f"{delay_ms}"),
+                              relay={"https": {"plain_listen": f"{harness.HOST}:0"},
+                                     "timeouts": {"server": server_s}})
     runtime = json.loads(building.relay.runtime_file.read_text())
     with harness.Connection((harness.HOST, harness.bound_port(runtime, "plain"))) as c:
+        begun = time.monotonic()
         c.send(harness.request(building.path("system/serverStatus")))
         c._socket.shutdown(socket.SHUT_WR)  # pylint: disable=protected-access
-        assert c.answer().status == 200
+        if status is not None:
+            assert c.answer().status == status
         assert c.rest() == b""
+        if status is None:
+            assert time.monotonic() - begun >= 1.9
+            building.relay.process.wait_log("status=499 reason=client_gone")

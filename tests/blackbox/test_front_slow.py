@@ -499,6 +499,23 @@ def test_a_flood_of_idle_and_slow_clients_is_survived(front):
 # --- half-closed clients ------------------------------------------------------------------------
 
 
+def test_a_client_that_closes_its_half_before_it_reads_gets_all_its_answers(front):
+    """However much of them waits by then: each is as long as its request."""
+    request = harness.request("/" + "a" * 4000)
+    for count in range(1, 100, 6):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            s.settimeout(client.PATIENCE)
+            s.connect(front.building.relay.http)
+            s.sendall(request * count)
+            s.shutdown(socket.SHUT_WR)
+            seen = b""
+            while data := s.recv(65536):
+                seen += data
+            assert seen.count(b"HTTP/1.1 301 ") == count and seen.endswith(b"\r\n\r\n")
+
+
 def test_a_client_that_has_closed_its_half_is_answered(front):
     """close_notify and FIN behind the request; the answer still comes."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -275,6 +275,21 @@ def test_a_full_disk_stops_no_call_and_every_act_says_so(start_building, tmp_pat
 
 
 @needs_mount
+def test_an_init_that_finds_no_room_leaves_nothing_and_can_be_repeated(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    init = ("init", "--dir", disk, "--host", "localhost")
+    # Enough files for the database with what it needs meanwhile, but not for all certificates.
+    with mounted("-t", "tmpfs", "-o", "nr_inodes=5", "tmpfs", at=disk):
+        done = run("thinknx-relay", *init, expect=1)
+        assert "cannot create" in done.stderr and "No space left" in done.stderr
+        assert list(disk.iterdir()) == []
+        subprocess.run(["/usr/bin/mount", "-o", "remount,nr_inodes=100", str(disk)], check=True)
+        run("thinknx-relay", *init)
+        run("thinknx-relay", "check", "--config", disk / "relay.conf")
+
+
+@needs_mount
 def test_a_relay_starts_and_serves_from_a_read_only_disk(start_building, tmp_path):
     building = start_building(auth="none")
     disk = tmp_path / "a disk?%41#"  # nothing in a path may be taken for a part of a URI

@@ -262,6 +262,44 @@ def test_status_of_a_relay_that_nobody_has_called(tmp_path):
         simulator.close()
 
 
+CA_CONF = """\
+[ca]
+default_ca = d
+[d]
+database = index
+new_certs_dir = .
+rand_serial = yes
+default_md = sha256
+policy = p
+[p]
+commonName = supplied
+"""
+
+
+def test_a_certificate_that_has_ended_is_a_broken_leg(tmp_path):
+    relay = Relay(tmp_path / "relay", {"admin": {"listen": f"{HOST}:0"}}).start()
+    (tmp_path / "index").touch()
+    (tmp_path / "ca.conf").write_text(CA_CONF)
+    try:
+        for command in (
+            ("req", "-new", "-key", relay.folder / "key.pem", "-subj", "/CN=localhost", "-out", "request.pem"),
+            ("ca", "-batch", "-selfsign", "-config", "ca.conf", "-keyfile", relay.folder / "key.pem", "-notext",
+             "-in", "request.pem", "-out", relay.folder / "cert.pem", "-startdate", "20010101000000Z",
+             "-enddate", "20010102000000Z"),
+        ):
+            subprocess.run(["openssl", *map(str, command)], cwd=tmp_path, check=True, capture_output=True)
+        start = relay.process.log.count()
+        relay.process.signal(signal.SIGHUP)
+        relay.process.wait_log("configuration reloaded", start)
+        shown = run("thinknx-relay", "status", "--config", relay.conf).stdout
+        assert re.search(r"^CLIENT-RELAY broken for \d+ d: .*, certificate has ended$", shown, re.M), shown
+        assert relay.command("status")["relay"]["client_since"] == 978393600
+        assert "thinknx_relay_certificate_expiry_time_seconds 978393600\n" in metrics(relay)
+        relay.process.stop()
+    finally:
+        relay.process.kill()
+
+
 @pytest.mark.parametrize("program", ["thinknx-relay", "thinknx-agent"])
 def test_status_is_watched_over_and_over(watched, program):
     conf = watched.relay.conf if program == "thinknx-relay" else watched.agent.conf

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from admin_api import admin_of
 from harness import DEADLINE, HOST, ROOT, Process, Relay, binary, closed_port, run, secret_file, write_conf
 
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
@@ -237,6 +238,23 @@ def test_a_reload_says_what_only_a_restart_changes(tmp_path):
         assert set(reload(relay, settings)) == marked
     finally:
         relay.process.kill()
+
+
+def test_a_quiet_log_leaves_out_requests_but_the_pages_have_them(tmp_path):
+    admin_listen = {"admin": {"listen": f"{HOST}:0"}}
+    building = harness.Building(tmp_path / "building", relay=admin_listen)
+    try:
+        admin = admin_of(building.relay)
+        building.relay.configure({**admin_listen, "relay": {"log_level": "warn"}, "limits": {"key_rate": 777}})
+        building.relay.process.signal(signal.SIGHUP)
+        harness.wait_until(lambda: admin.get("/limits")["key"]["rate"] == 777, "reloaded")
+        start = building.relay.process.log.count()
+        assert building.get(building.path("system/serverStatus?quiet")).status == 200
+        assert admin.get("/requests")[0]["controller"] == "system/serverStatus"
+        building.stop()
+        assert building.relay.process.log.since(start) == []
+    finally:
+        building.kill()
 
 
 def test_a_reload_changes_the_url_that_a_building_is_told(tmp_path):

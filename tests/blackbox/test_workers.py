@@ -12,6 +12,7 @@ import re
 import pytest
 
 import harness
+from admin_api import admin_of
 
 WORKERS = 4
 CLIENTS = 6
@@ -81,6 +82,33 @@ def test_every_request_is_handed_over_and_answered(relay_of_four):
     assert handed_on(building) - before == CLIENTS * CALLS
     for client in clients:
         client.close()
+
+
+def test_a_building_s_limit_holds_for_all_workers(start_building):
+    """And an operator's call, which the pages' worker sends, is handed over as well."""
+    conf = {"relay": {"workers": WORKERS}, "admin": {"listen": f"{harness.HOST}:0"},
+            "limits": {"in_flight_per_server": 1}}
+    building = start_building(auth="none", relay=conf, simulator=["--answer-delay-ms", "250"])
+    clients = crossing_clients(building, 3)
+
+    def call(client, _):
+        answer = client.request(building.path(STATUS))
+        return (answer.status, None) if answer.status == 200 else (answer.status, answer.json()["reason"])
+
+    answers = all_at_once(clients, call)
+    assert set(answers) == {(200, None), (503, "overloaded")}
+    for client in clients:
+        client.close()
+    for _ in range(TRIES):  # until the tunnel is not on the first worker, which has the pages
+        before = handed_on(building)
+        told = admin_of(building.relay).post(f"/servers/{harness.SERIAL}/call", {"controller": STATUS})
+        assert (told["status"], told["reason"]) == (200, None)
+        if handed_on(building) > before:
+            break
+        building.agent.process.stop()
+        building.start_agent()
+    else:
+        raise AssertionError("no call of an operator's was handed over")
 
 
 def test_handed_over_requests_survive_their_clients_agents_and_keys(relay_of_four):
