@@ -59,6 +59,7 @@ struct agent {
     struct relays relays;
     struct console *console; /* NULL if it could not be made, or is closed */
     struct pages *pages;     /* likewise */
+    char *runtime_file;      /* that was written; NULL = none */
     struct signals signals;
     uv_timer_t timer; /* end of the drain */
     uv_timer_t tidy;
@@ -239,10 +240,7 @@ static int reload(struct agent *a, struct error_text *e)
         edition_unref(ed);
         return rc;
     }
-    if (strcmp(c->status_socket, edition_config(a->edition)->status_socket) != 0) {
-        log_event(LOG_LEVEL_WARN, "status_socket changes with the next start only",
-                  log_text("path", c->status_socket));
-    }
+    config_say_what_stays(edition_config(a->edition), c);
     apply_log(c);
     edition_unref(a->edition);
     a->edition = ed;
@@ -376,7 +374,7 @@ static int start(struct agent *a, struct error_text *e)
         start_relays(a);
         rc = relays_load(&a->relays, a->edition, e);
     }
-    rc = rc != 0 ? rc : process_write_runtime(c, e);
+    rc = rc != 0 ? rc : process_write_runtime(c, &a->runtime_file, e);
     if (rc == 0) {
         open_console(a);
         open_pages(a);
@@ -415,7 +413,7 @@ static int finish(struct agent *a, int code)
 {
     bool ended = run_out(a);
 
-    process_remove_runtime(edition_config(a->edition));
+    process_remove_runtime(a->runtime_file);
     if (!ended) {
         log_event(LOG_LEVEL_INFO, "ended", log_text("reason", "a name is still being resolved"));
         _exit(code); /* exit would wait for libuv's threads, and so for the resolver */

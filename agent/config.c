@@ -409,3 +409,21 @@ bool config_same_upstream(const struct config *a, const struct config *b)
            a->connect_ms == b->connect_ms && a->answer_ms == b->answer_ms &&
            a->answer_fb_ms == b->answer_fb_ms;
 }
+
+void config_say_what_stays(const struct config *now, const struct config *next)
+{
+    const struct {
+        const char *name;
+        bool same;
+    } rows[] = {
+        {"[agent] status_socket", same_text(now->status_socket, next->status_socket)},
+        {"[agent] runtime_file", same_text(now->runtime_file, next->runtime_file)},
+        {"[pages] listen", same_text(now->pages_listen, next->pages_listen)},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (!rows[i].same) {
+            log_event(LOG_LEVEL_WARN, "this setting changes only with a restart",
+                      log_text("setting", rows[i].name));
+        }
+    }
+}

@@ -38,27 +38,33 @@ void process_prepare(void)
     }
 }
 
-int process_write_runtime(const struct config *c, struct error_text *e)
+int process_write_runtime(const struct config *c, char **path, struct error_text *e)
 {
+    *path = NULL;
     if (c->runtime_file == NULL) {
         return 0;
     }
     json_t *runtime = json_pack("{s:i, s:s, s:s}", "pid", (int)getpid(), "version", TNX_VERSION,
                                 "status_socket", c->status_socket);
     char *text = json_text_format(runtime, JSON_COMPACT);
+    char *copy = strdup(c->runtime_file);
     json_decref(runtime);
-    if (text == NULL) {
-        return error_set(e, ERROR_NOMEM, "no memory");
-    }
-    int rc = runtime_file_write(c->runtime_file, text, e);
+    int rc = text == NULL || copy == NULL ? error_set(e, ERROR_NOMEM, "no memory")
+                                          : runtime_file_write(c->runtime_file, text, e);
     free(text);
-    return rc;
+    if (rc != 0) {
+        free(copy);
+        return rc;
+    }
+    *path = copy;
+    return 0;
 }
 
-void process_remove_runtime(const struct config *c)
+void process_remove_runtime(char *path)
 {
-    if (c->runtime_file != NULL) {
-        (void)unlink(c->runtime_file); /* it may have been removed already */
+    if (path != NULL) {
+        (void)unlink(path); /* it may have been removed already */
+        free(path);
     }
 }
 

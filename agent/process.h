@@ -9,10 +9,11 @@
 /* Before anything else is set up: ignores SIGPIPE, bounds files, threads and heaps. */
 void process_prepare(void);
 
-/* Writes runtime_file, if it is set, whole: {"pid", "version", "status_socket"}. 0, ERROR_IO,
- * ERROR_NOMEM. */
-int process_write_runtime(const struct config *c, struct error_text *e);
-void process_remove_runtime(const struct config *c);
+/* Writes runtime_file, if it is set, whole: {"pid", "version", "status_socket"}. `*path` is what
+ * was written, owned, or NULL: a reload may bring another name. 0, ERROR_IO, ERROR_NOMEM. */
+int process_write_runtime(const struct config *c, char **path, struct error_text *e);
+/* Removes the file, and frees its path. */
+void process_remove_runtime(char *path);
 
 /* Free heap to the kernel. Cheap; for now and then, since a large answer leaves some. */
 void process_trim_heap(void);

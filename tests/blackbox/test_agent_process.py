@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 
@@ -92,15 +93,21 @@ def test_status_has_a_bound_of_clients_and_ends_with_those_that_ask_nothing(setu
 # Signals
 
 
-def test_reload_keeps_the_status_socket_and_says_so(setup):
-    relay, _ = setup.up()
-    other = setup.folder / "other.sock"
-    setup.configure(relay.url(), agent={"status_socket": other})
+def test_reload_says_what_only_a_restart_changes(setup):
+    runtime, other = setup.folder / "runtime.json", setup.folder / "other.json"
+    relay, _ = setup.up(agent={"runtime_file": runtime})
+    other_socket = setup.folder / "other.sock"
+    changes = {"agent": {"status_socket": other_socket, "runtime_file": other}, "pages": {"listen": "[::1]:0"}}
+    setup.configure(relay.url(), **changes)
     setup.agent.signal(signal.SIGHUP)
-    setup.agent.wait_log(f'"status_socket changes with the next start only" path={other}')
     setup.agent.wait_log("configuration reloaded")
+    told = re.findall(r'changes only with a restart" setting="(.*?)"', setup.agent.log.text())
+    assert told == ["[agent] status_socket", "[agent] runtime_file", "[pages] listen"]
     assert run("thinknx-agent", "status", "--socket", setup.socket).stdout
-    assert not other.exists()
+    assert not other_socket.exists() and not other.exists() and runtime.exists()
+    other.write_text("of another agent")
+    setup.stop()
+    assert not runtime.exists() and other.exists()
 
 
 def test_no_reload_while_the_agent_ends(setup):
