@@ -16,6 +16,7 @@ from harness import run, wait_until
 from test_agent import identities, setup  # noqa: F401 (fixtures)
 
 CLIENTS_MAX = 8  # console.h: CONSOLE_CLIENTS_MAX
+STALL_S = 8  # tunnel.h: TUNNEL_STALL_MS
 DRAINING_MAX = 4  # dialer.h: DIALER_DRAINING_MAX
 
 
@@ -136,6 +137,23 @@ def test_a_shorter_drain_holds_for_requests_that_are_under_way(setup):
     setup.agent.wait_log('"drain took too long" result="requests were cut"')
     setup.agent.wait_end()
     request.wait_cancelled()
+
+
+@pytest.mark.slow
+def test_an_agent_that_stood_still_beside_a_quiet_relay_dials_anew(setup):
+    """As after a machine's sleep: nothing comes from the relay, which may have given the tunnel up."""
+    relay = setup.relay()
+    agent = setup.start(relay.url())
+    tunnel = relay.tunnel().greet(ping_idle_ms=1000)  # until then its timer is due
+    agent.wait_log("tunnel up")
+    agent.signal(signal.SIGSTOP)
+    tunnel.sock.settimeout(1 + STALL_S + 0.5)
+    with pytest.raises(TimeoutError):
+        while tunnel.sock.recv(4096):
+            pass
+    agent.signal(signal.SIGCONT)
+    agent.wait_log("tunnel lost.*class=dropped.*this process stood still")
+    relay.tunnel().greet()
 
 
 # Bounds of tunnels
