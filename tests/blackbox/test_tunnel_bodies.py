@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from fake_relay import FakeServer
 from harness import ROOT, request
 
 sys.path.insert(0, str(ROOT / "tests" / "load"))
@@ -55,6 +56,27 @@ def read_rest(connection, seed):
         part = connection.some(65536)
         assert part and part == expected[at : at + len(part)], f"other bytes for {seed} at {at}"
         at += len(part)
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_an_answer_whose_length_the_server_does_not_know_comes_whole(start_building, version):
+    """In chunks, and to an older client up to the close."""
+    server = FakeServer()
+    try:
+        building = start_building(auth="none", agent={"server": {"url": server.url}})
+        with building.connect() as c:
+            c.send(request(building.path("system/serverStatus"), version=version))
+            asked = server.request()
+            asked.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                               b"Transfer-Encoding: chunked\r\n\r\n4\r\n{\"a\"\r\n")
+            asked.sock.sendall(b"3\r\n:1}\r\n0\r\n\r\n")
+            asked.answered.set()
+            answer = c.answer()
+            assert (answer.status, answer.body) == (200, b'{"a":1}')
+            assert (answer.values("Transfer-Encoding") == ["chunked"]) == (version == "1.1")
+            assert not answer.values("Content-Length")
+    finally:
+        server.close()
 
 
 def test_slow_readers_of_large_answers_keep_small_calls_fast(large):
