@@ -148,15 +148,14 @@ static void stop(struct worker *w)
     admin_retire(w, false);
 }
 
-/* Peers that do not take what is there for them, or do not close their end. */
+/* Peers that do not take what is there for them. A client that has taken all is given
+ * CONN_LINGER_MS to close its end. */
 static void cut_all(struct worker *w)
 {
     for (struct list *node = w->sessions.next; node != &w->sessions; node = node->next) {
         struct conn *c = LIST_ITEM(node, struct session, node)->conn;
         if (conn_pending(c) > 0) {
             conn_abort(c);
-        } else {
-            conn_close(c);
         }
     }
     for (struct list *node = w->tunnels.next; node != &w->tunnels; node = node->next) {

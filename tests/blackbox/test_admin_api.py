@@ -254,6 +254,17 @@ def test_an_operator_s_calls_keep_the_building_s_limits(tmp_path):
             assert admin.post(f"/servers/{SERIAL}/call", command, 429)["reason"] == "rate_limited"
             agent.send(pack_response(under_way, body=b"{}"))
             assert c.answer().status == 200
+            # What comes behind a request, while it is under way, is not read.
+            with Connection(admin.address) as browser:
+                fields = [JSON, f"X-Csrf-Token: {admin.token()}"]
+                body = json.dumps(status).encode()
+                browser.send(harness.request(f"{PREFIX}/servers/{SERIAL}/call", "POST", fields, body))
+                under_way = agent.recv(REQUEST).stream
+                browser.send(harness.request("/healthz"))
+                assert admin.send("GET", "/healthz").status == 200
+                agent.send(pack_response(under_way, body=b"{}"))
+                assert browser.answer().json()["body"] == "{}"
+                assert browser.rest() == b""
         building.stop()
     finally:
         building.kill()

@@ -236,6 +236,7 @@ def test_a_reload_says_what_only_a_restart_changes(tmp_path):
     }
     try:
         assert set(reload(relay, settings)) == marked
+        relay.process.stop()
     finally:
         relay.process.kill()
 

@@ -412,7 +412,7 @@ def test_sigterm_ends_in_time_though_a_server_never_answers(start_building, firs
 
 
 def test_sigterm_with_idle_and_half_open_connections_ends_cleanly(start_building):
-    building = start_building()
+    building = start_building(relay={"timeouts": {"head": 1, "handshake": 1}})
     idle, half, raw = building.connect(), building.connect(), building.connect_plain()
     handshaking = socket.create_connection(building.relay.https)
     assert idle.request(building.path(STATUS)).status == 200
