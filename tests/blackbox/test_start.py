@@ -240,6 +240,18 @@ def test_too_few_descriptors_for_the_connections_are_told(relay):
     relay.process.stop()
 
 
+def test_a_relay_takes_all_the_descriptors_it_may_have(relay):
+    """A shell gives 1024, of which it would run out long before [limits] connections is reached."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[1]), before[1]))
+    try:
+        relay.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE) == (before[1], before[1])
+    relay.process.stop()
+
+
 @pytest.mark.parametrize("key, name", [("certificate", "cert.pem"), ("private_key", "key.pem")])
 @pytest.mark.parametrize("damage", ["missing", "empty", "not PEM"])
 def test_an_unreadable_certificate_or_key_is_named(relay, key, name, damage):
