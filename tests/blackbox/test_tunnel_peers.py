@@ -4,6 +4,7 @@ hand (PROTOCOL.md 10, 11, 12)."""
 
 import contextlib
 import signal
+import socket
 import struct
 
 import pytest
@@ -13,7 +14,7 @@ from admin_api import admin_of
 from fake_agent import FakeAgent, pack_goaway, pack_hello, pack_message, pack_response, upgrade
 from fake_relay import CONTROL, DATA, END, HANDED, PING, PONG, REQUEST, RESET, RESPONSE, WELCOME
 from fake_relay import WINDOW, pack
-from harness import HOST, SERIAL, Building, request, wait_until
+from harness import DEADLINE, HOST, SERIAL, Building, request, wait_until
 
 STATUS = "system/serverStatus"
 PROTOCOL, VERSION = fake.GOAWAY_PROTOCOL, fake.GOAWAY_VERSION
@@ -156,6 +157,48 @@ def test_each_reason_why_there_is_no_answer_has_a_word(building, number, status,
         assert (answer.status, told["reason"], told["delivered"]) == (status, word, delivered == fake.YES)
         assert bool(answer.values("Retry-After")) == (status == 503)
         assert_goes_on(building, agent, c)
+
+
+def late_reader(building):
+    """A client that takes little before it reads."""
+    sock = socket.socket()
+    sock.settimeout(DEADLINE)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    sock.connect(building.relay.https)
+    return building.relay.tls_context().wrap_socket(sock, server_hostname=HOST)
+
+
+def refusals(building, start):
+    """How many the relay has written by the time that it has looked at all that it will look at."""
+    seen, now = None, -1
+    while now != seen:
+        for _ in range(3):
+            assert building.get(f"/{building.key}/x").status == 404
+        seen, now = now, sum("status=403" in line for line in building.relay.process.log.since(start))
+    return now
+
+
+def test_answers_that_are_read_late_do_not_disturb_the_call_behind_them(building):
+    """As many of them as the relay goes on behind, but not so few that it forgets them at once."""
+    log, refused = building.relay.process.log, request("/nobody/x")
+    with agent_of(building) as agent:
+        start = log.count()
+        with late_reader(building) as c:
+            c.sendall(refused * 3000)
+            n = refusals(building, start) - 75
+        assert 0 < n < 2000
+        start = log.count()
+        with late_reader(building) as c:
+            c.sendall(refused * n + request(building.path(STATUS)))
+            refusals(building, start)
+            seen = b""
+            while seen.count(b"key_refused") < n:
+                seen += c.recv(65536)
+            agent.send(pack_response(agent.recv(REQUEST).stream, body=b"behind them"))
+            while not seen.endswith(b"behind them"):
+                seen += c.recv(65536)
+            assert (seen.count(b"HTTP/1.1 403 "), seen.count(b"HTTP/1.1 200 ")) == (n, 1)
 
 
 # Broken and hostile agents: the tunnel is closed with the fault's name, and nobody else is touched
