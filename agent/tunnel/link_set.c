@@ -22,6 +22,9 @@
 /* lws writes at most this much at once; a message must not be cut by it. */
 #define TX_PACKET_BYTES 65536
 
+/* More than a vhost is made of. */
+#define VHOST_BYTES 16384
+
 /* Upgrades at once; one more would wait for one to end. More than there can be relays. */
 #define HEADER_POOL 64
 
@@ -38,10 +41,13 @@ static void emit(int level, const char *line)
               log_span("line", (struct span){line, strcspn(line, "\n")}));
 }
 
-static bool starting; /* there is one thread */
+/* There is one thread. */
+static bool making;
+static void *reserve;
 
-/* While lws makes its context, memory that ends ends the program: on that path 4.1.6 destroys the
- * context with a loop that it has not been given yet, and crashes. */
+/* While lws makes its context or a vhost, memory that ends ends the program: 4.1.6 destroys such a
+ * context with a loop that it has not been given yet, and goes on with half a vhost, and crashes in
+ * both. For a vhost, which a reload may want, there is a reserve. */
 static void *allocate(void *old, size_t len, const char *what)
 {
     (void)what;
@@ -50,8 +56,13 @@ static void *allocate(void *old, size_t len, const char *what)
         return NULL;
     }
     void *p = old == NULL ? malloc(len) : realloc(old, len);
-    if (p == NULL && starting) {
-        (void)fprintf(stderr, "%s: libwebsockets cannot start: no memory\n",
+    if (p == NULL && reserve != NULL) {
+        free(reserve);
+        reserve = NULL;
+        return allocate(old, len, what);
+    }
+    if (p == NULL && making) {
+        (void)fprintf(stderr, "%s: libwebsockets cannot go on: no memory\n",
                       program_invocation_short_name);
         _exit(1); /* not exit(): the loop and its handles are half made */
     }
@@ -61,9 +72,9 @@ static void *allocate(void *old, size_t len, const char *what)
 static struct lws_context *create_context(const struct lws_context_creation_info *info)
 {
     lws_set_allocator(allocate);
-    starting = true;
+    making = true;
     struct lws_context *context = lws_create_context(info);
-    starting = false;
+    making = false;
     return context;
 }
 
@@ -214,7 +225,15 @@ static int open_vhost(struct link_lane *lane)
         .gid = -1,
         .uid = -1,
     };
+    reserve = malloc(VHOST_BYTES);
+    if (reserve == NULL) {
+        return ERROR_NOMEM;
+    }
+    making = true;
     lane->vhost = lws_create_vhost(lane->set->context, &info);
+    making = false;
+    free(reserve);
+    reserve = NULL;
     return lane->vhost == NULL ? ERROR_INTERNAL : 0;
 }
 

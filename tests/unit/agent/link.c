@@ -269,6 +269,42 @@ static void test_link_set_without_memory_is_an_error_or_the_end_of_the_program(v
     assert_true(n_ended > 1); /* the context, and what is in it */
 }
 
+/* libwebsockets 4.1.6 does not look whether it got what a vhost is made of. */
+static void test_link_of_a_lane_that_was_made_when_memory_ended(void **state)
+{
+    static const struct link_callbacks callbacks = {on_open, on_bytes, on_turn, on_closed};
+    static struct link_lane *lanes[256];
+    const struct trust_settings trust = {.relay = &relay};
+    size_t n = 0;
+    (void)state;
+    for (bool refused = true; refused; n++) {
+        struct error_text e = {""};
+        assert_true(n < sizeof(lanes) / sizeof(lanes[0]));
+        allocator_refuse_after(n);
+        int rc = link_lane_open(set, &trust, &lanes[n], &e);
+        refused = allocator_reset();
+        assert_true(rc == 0 ? lanes[n] != NULL : refused && e.text[0] != '\0');
+        if (rc == 0) {
+            const struct link_target target = {
+                .relay = &relay,
+                .address = (const struct sockaddr *)&address,
+                .serial = "TNX-0001",
+                .token = "token",
+            };
+            struct link *l = NULL;
+            if (link_open(lanes[n], &target, &callbacks, &loop, &l, &e) == 0) {
+                link_abort(l);
+            }
+        }
+    }
+    assert_true(n > 5); /* ours, and those of the vhost */
+    while (n-- > 0) {
+        if (lanes[n] != NULL) {
+            link_lane_close(lanes[n]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +316,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_link_serial_and_token_at_their_limits, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_link_set_ends_without_links, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_link_of_a_lane_that_was_made_when_memory_ended, set_up,
+                                        tear_down),
         cmocka_unit_test(test_link_set_without_memory_is_an_error_or_the_end_of_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
