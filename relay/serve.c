@@ -185,6 +185,9 @@ static void on_limit(uv_timer_t *timer)
 
 static void on_stop_signal(struct serve *s, int number)
 {
+    if (s->n_stops > 1) {
+        return; /* nothing is quicker than what is under way */
+    }
     s->n_stops++;
     if (!s->replace.running) { /* else the service goes on in the new process */
         (void)notify_send("STOPPING=1");

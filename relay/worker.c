@@ -138,6 +138,7 @@ static void stop(struct worker *w)
         w->stopping = true;
         w->stop_by_ms = worker_now_ms(w) + STOP_MS;
     }
+    exchange_flush_assembled(w); /* else a building's answer would give way to one of ours */
     struct list *node = w->sessions.next;
     while (node != &w->sessions) {
         struct session *s = LIST_ITEM(node, struct session, node);

@@ -268,7 +268,8 @@ void admin_retire(struct worker *w, bool at_once)
     while (node != &w->admin_sessions) {
         struct admin_session *s = LIST_ITEM(node, struct admin_session, node);
         node = node->next;
-        if (at_once || s->stream != NULL || (!s->is_answered && s->call == NULL)) {
+        bool is_done = s->call == NULL && (at_once || !s->is_answered);
+        if (s->stream != NULL || is_done) {
             conn_close(&s->conn);
         }
     }

@@ -16,7 +16,8 @@ struct worker;
 /* Takes an accepted socket of an admin listener. */
 void admin_accept(struct worker *w, int fd, bool is_loopback);
 
-/* The worker ends: streams are closed, no request is waited for any more; at once: no answer. */
+/* The worker ends: streams are closed, no request is waited for any more; at once: nor is an answer
+ * that is not taken. What an operation under way gives is still told. */
 void admin_retire(struct worker *w, bool at_once);
 
 #endif
