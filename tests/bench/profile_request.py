@@ -17,7 +17,10 @@ OWN = "its own code"
 COLUMNS = ("kernel", "TLS", "libc", OWN, "other libraries")
 
 
-def column_of(library, program):
+def column_of(library, symbol, program):
+    """llhttp is a library too, though it is compiled into the program."""
+    if symbol.startswith("llhttp"):
+        return "other libraries"
     if library.startswith(KERNEL):
         return "kernel"
     if library.startswith(TLS):
@@ -28,17 +31,18 @@ def column_of(library, program):
 
 
 def shares(file, program):
-    """Of all samples in perf's file: how many per cent were in which column."""
+    """Of all samples in perf's file: which part was in which column."""
     report = subprocess.run(
-        ["perf", "report", "-i", file, "--no-children", "--sort", "dso", "-g", "none"],
+        ["perf", "report", "-i", file, "--no-children", "-F", "sample,dso,sym", "-g", "none"],
         check=True, capture_output=True, text=True,
     )
-    found = dict.fromkeys(COLUMNS, 0.0)
+    samples = dict.fromkeys(COLUMNS, 0)
     for line in report.stdout.splitlines():
         if line.strip() and not line.startswith("#"):
-            percent, library = line.split()[:2]
-            found[column_of(library, program)] += float(percent.rstrip("%"))
-    return found
+            n, library, _, symbol = line.split()[:4]
+            samples[column_of(library, symbol, program)] += int(n)
+    total = max(1, sum(samples.values()))
+    return {column: n / total for column, n in samples.items()}
 
 
 def file_of(bench, process):
@@ -70,7 +74,7 @@ def sample(bench, peer, connections, seconds):
     for p in peer.processes:
         program = "nginx" if p.name.startswith("nginx") else f"thinknx-{p.name}"
         part = shares(file_of(bench, p), program)
-        split[p.name] = {c: part[c] / 100 * cost_us[p.name] for c in COLUMNS}
+        split[p.name] = {c: part[c] * cost_us[p.name] for c in COLUMNS}
     return split
 
 
