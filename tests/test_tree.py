@@ -5,11 +5,14 @@ import functools
 import hashlib
 import json
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import coverage_report
 import tools
 from tools import ROOT
 
@@ -77,6 +80,27 @@ def test_each_mutant_still_finds_its_text(monkeypatch):
         for file, old, _ in m.replacements
     }
     assert not {which: n for which, n in times.items() if n != 1}
+
+
+def test_what_is_said_not_to_be_reached_is_still_there():
+    reasons, _ = coverage_report.read_reasons()
+    texts = {path: (ROOT / path).read_text(encoding="utf-8") for path, _ in reasons}
+    assert [f for path, f in reasons if not re.search(rf"^\S.*\b{f}\(", texts[path], re.M)] == []
+
+
+def test_coverage_fails_where_lines_that_no_test_reaches_have_no_reason(tmp_path):
+    lines = [{"line_number": n, "count": 101 - n, "branches": []} for n in range(2, 102)]
+    functions = [{"lineno": 1, "name": "reached"}, {"lineno": 100, "name": "not_quite"}]
+    report = tmp_path / "coverage.json"
+    report.write_text(
+        json.dumps({"files": [{"file": "proto/base/new.c", "functions": functions, "lines": lines}]})
+    )
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "coverage_report.py", report],
+        check=False, capture_output=True, text=True,
+    )
+    assert done.returncode == 1
+    assert "without a reason in tests/uncovered.txt: proto/base/new.c not_quite: 101\n" in done.stdout
 
 
 def test_scripts_pass_shellcheck():
