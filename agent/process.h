@@ -10,9 +10,10 @@
 void process_prepare(void);
 
 /* Writes runtime_file, if it is set, whole: {"pid", "version", "status_socket"}. `*path` is what
- * was written, owned, or NULL: a reload may bring another name. 0, ERROR_IO, ERROR_NOMEM. */
+ * was written, owned, or NULL (none is set, or an error): a reload may bring another name. 0,
+ * ERROR_IO, ERROR_NOMEM. */
 int process_write_runtime(const struct config *c, char **path, struct error_text *e);
-/* Removes the file, and frees its path. */
+/* Removes the file, and frees its path. Accepts NULL. */
 void process_remove_runtime(char *path);
 
 /* Free heap to the kernel. Cheap; for now and then, since a large answer leaves some. */
