@@ -5,8 +5,9 @@
 
 #include "relay/config.h"
 
-/* Logs the name of each setting that differs, and that only a restart changes. The manual page
- * thinknx-relay.conf(5) marks the same ones with an asterisk. */
-void reload_say_what_stays(const struct relay_config *now, const struct relay_config *new);
+/* Logs the name of each setting that differs, and that only a restart changes; `new` gets what runs
+ * of it, so that the next reload is compared with that. The manual page thinknx-relay.conf(5) marks
+ * the same ones with an asterisk. */
+void reload_keep_what_stays(struct relay_config *now, struct relay_config *new);
 
 #endif

@@ -130,9 +130,9 @@ static void reload(struct serve *s)
         (void)notify_send("READY=1");
         return;
     }
-    reload_say_what_stays(&s->config, &new);
     log_set_level((enum log_level) new.log_level);
     log_set_format((enum log_format) new.log_format);
+    reload_keep_what_stays(&s->config, &new);
     pthread_mutex_lock(&s->relay.reload_lock);
     s->relay.settings = settings_of(&new);
     pthread_mutex_unlock(&s->relay.reload_lock);

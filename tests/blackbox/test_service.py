@@ -241,6 +241,20 @@ def test_a_reload_says_what_only_a_restart_changes(tmp_path):
         relay.process.kill()
 
 
+def test_a_reload_says_what_stays_beside_what_runs_not_beside_the_last_file(tmp_path):
+    relay = Relay(tmp_path / "relay", {"relay": {"workers": 1, "log_level": "error"}})
+    relay.process = harness.Process("thinknx-relay", "serve", "--config", relay.conf)
+    other = {"relay": {"workers": 2, "log_level": "info"}}
+    try:
+        harness.wait_until(relay.runtime_file.exists, "started")
+        assert reload(relay, other) == ["[relay] workers"]  # at the new level
+        assert reload(relay, other) == ["[relay] workers"]  # it still waits
+        assert reload(relay, {"relay": {"workers": 1}}) == []  # now nothing does
+        relay.process.stop()
+    finally:
+        relay.process.kill()
+
+
 def test_a_quiet_log_leaves_out_requests_but_the_pages_have_them(tmp_path):
     admin_listen = {"admin": {"listen": f"{HOST}:0"}}
     building = harness.Building(tmp_path / "building", relay=admin_listen)
