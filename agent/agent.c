@@ -5,7 +5,8 @@
  * A status socket that cannot be made is only a warning: forwarding matters more.
  *
  * Reload (SIGHUP): the new file is read whole; if anything is wrong with it the old one stays. A
- * changed server gets a new pool, the old one goes when its last call is over.
+ * changed server gets a new pool, the old one goes when its last call is over. The relays come
+ * last: one that cannot be taken up then stays as it was, or away, and the rest is the new one's.
  *
  * End (first SIGTERM or SIGINT): the relays drain; when the last is closed, or the time is up and
  * they were cut, the server's pools, the status socket and the signals are closed; when all of that
@@ -53,6 +54,7 @@ struct agent {
     uv_loop_t loop;
     const char *path; /* of the configuration; borrowed */
     struct edition *edition;
+    struct edition *first; /* what runs of the settings that a reload does not change */
     struct link_set *links;
     struct forward *forward;
     size_t n_forwards; /* not closed yet, old ones included */
@@ -221,7 +223,7 @@ static void apply_log(const struct config *c)
     log_set_level((enum log_level)c->log_level);
 }
 
-/* 0; or an error with everything as before, or with one relay as before. */
+/* All but the relays. 0; or an error with everything as before. */
 static int reload(struct agent *a, struct error_text *e)
 {
     struct config *c;
@@ -240,11 +242,11 @@ static int reload(struct agent *a, struct error_text *e)
         edition_unref(ed);
         return rc;
     }
-    config_say_what_stays(edition_config(a->edition), c);
     apply_log(c);
+    config_say_what_stays(edition_config(a->first), c);
     edition_unref(a->edition);
     a->edition = ed;
-    return relays_load(&a->relays, ed, e);
+    return 0;
 }
 
 static void on_hangup(struct agent *a)
@@ -257,6 +259,9 @@ static void on_hangup(struct agent *a)
     (void)notify_sendf("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_now_us());
     if (reload(a, &e) != 0) {
         log_event(LOG_LEVEL_ERROR, "configuration not reloaded, the old one stays",
+                  log_text("reason", e.text));
+    } else if (relays_load(&a->relays, a->edition, &e) != 0) {
+        log_event(LOG_LEVEL_ERROR, "configuration reloaded, but not for every relay",
                   log_text("reason", e.text));
     } else {
         log_event(LOG_LEVEL_INFO, "configuration reloaded", log_text("path", a->path));
@@ -421,6 +426,7 @@ static int finish(struct agent *a, int code)
     link_set_free(a->links);
     int rc = uv_loop_close(&a->loop);
     assert(rc == 0);
+    edition_unref(a->first);
     edition_unref(a->edition);
     log_event(LOG_LEVEL_INFO, "ended", log_text("reason", "all closed"));
     return rc == 0 ? code : 1;
@@ -474,6 +480,7 @@ int agent_run(const char *config_path)
         free(a.edition);
         return 1;
     }
+    a.first = edition_ref(a.edition);
     apply_log(c);
     return run(&a);
 }

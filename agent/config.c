@@ -410,15 +410,15 @@ bool config_same_upstream(const struct config *a, const struct config *b)
            a->answer_fb_ms == b->answer_fb_ms;
 }
 
-void config_say_what_stays(const struct config *now, const struct config *next)
+void config_say_what_stays(const struct config *start, const struct config *next)
 {
     const struct {
         const char *name;
         bool same;
     } rows[] = {
-        {"[agent] status_socket", same_text(now->status_socket, next->status_socket)},
-        {"[agent] runtime_file", same_text(now->runtime_file, next->runtime_file)},
-        {"[pages] listen", same_text(now->pages_listen, next->pages_listen)},
+        {"[agent] status_socket", same_text(start->status_socket, next->status_socket)},
+        {"[agent] runtime_file", same_text(start->runtime_file, next->runtime_file)},
+        {"[pages] listen", same_text(start->pages_listen, next->pages_listen)},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (!rows[i].same) {

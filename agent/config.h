@@ -80,7 +80,7 @@ struct upstream_settings config_upstream(const struct config *c);
 /* True if both ask for the same server in the same way. */
 bool config_same_upstream(const struct config *a, const struct config *b);
 
-/* Logs each setting that differs and that a reload does not change. */
-void config_say_what_stays(const struct config *now, const struct config *next);
+/* Logs each setting that a reload does not change and that is not as it was at the start. */
+void config_say_what_stays(const struct config *start, const struct config *next);
 
 #endif

@@ -7,12 +7,13 @@ import os
 import re
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
 import fake_relay as fake
 from fake_relay import GOAWAY_SHUTDOWN
-from harness import run, wait_until
+from harness import HOST, run, wait_until
 from test_agent import identities, setup  # noqa: F401 (fixtures)
 
 CLIENTS_MAX = 8  # console.h: CONSOLE_CLIENTS_MAX
@@ -109,6 +110,60 @@ def test_reload_says_what_only_a_restart_changes(setup):
     other.write_text("of another agent")
     setup.stop()
     assert not runtime.exists() and other.exists()
+
+
+def told_to_stay(setup, relay, **changes):
+    """Reloads; gives the settings of which the log says that they stay as they are."""
+    start = setup.agent.log.count()
+    setup.configure(relay.url(), **changes)
+    setup.agent.signal(signal.SIGHUP)
+    setup.agent.wait_log("configuration reloaded", start)
+    lines = "\n".join(setup.agent.log.since(start))
+    return re.findall(r'changes only with a restart" setting="(.*?)"', lines)
+
+
+def test_a_reload_says_what_stays_beside_what_runs_not_beside_the_last_file(setup):
+    relay, _ = setup.up(agent={"log_level": "debug"}, pages={"listen": "[::1]:0"})
+    other = {"pages": {"listen": f"{HOST}:0"}}
+    assert told_to_stay(setup, relay, **other) == ["[pages] listen"]
+    assert told_to_stay(setup, relay, **other) == ["[pages] listen"]  # it still waits
+    assert told_to_stay(setup, relay, pages={"listen": "[::1]:0"}) == []  # now nothing does
+
+
+def test_a_reload_says_what_stays_at_the_new_log_level(setup):
+    relay = setup.relay()
+    setup.start(relay.url(), agent={"log_level": "error"})
+    relay.tunnel().greet()
+    assert told_to_stay(setup, relay, pages={"listen": f"{HOST}:0"}) == ["[pages] listen"]
+
+
+def test_a_relay_that_a_reload_cannot_take_up_is_named_and_the_rest_is_new(setup):
+    """Its certificates can be read while the file is checked, and no more when they are taken."""
+    relay, tunnel = setup.up()
+    other = setup.add(fake.FakeServer())
+    roots = setup.folder / "roots.pem"
+    os.mkfifo(roots)
+    setup.configure(relay.url(), relay={"ca_file": roots}, server={"url": other.url})
+    start = setup.agent.log.count()
+    setup.agent.signal(signal.SIGHUP)
+    roots.write_bytes(Path(setup.identities["ca"].certificate).read_bytes())
+
+    def is_told():
+        """All that read after the first find nothing of use; what the first has of it does no harm."""
+        with contextlib.suppress(OSError):
+            fd = os.open(roots, os.O_WRONLY | os.O_NONBLOCK)
+            os.write(fd, b"nothing\n")
+            os.close(fd)
+        return any("reloaded" in line for line in setup.agent.log.since(start))
+
+    wait_until(is_told, "told of the reload")
+    line = setup.agent.wait_log("level=error .*reloaded", start)
+    told = setup.agent.log.text()
+    assert line and "configuration reloaded, but not for every relay" in told and "roots.pem" in told
+    assert "the old one stays" not in told
+    tunnel.request(1, "/api/V1/power")
+    other.request().answer(b"of the new server")
+    assert tunnel.response(1).body == b"of the new server"
 
 
 def test_no_reload_while_the_agent_ends(setup):
