@@ -95,6 +95,14 @@ int buffer_append_growing(struct buffer *b, const void *bytes, size_t len)
     return 0;
 }
 
+int buffer_append_fitting(struct buffer *b, const void *bytes, size_t len)
+{
+    size_t room = b->max_bytes - b->len;
+    int rc = buffer_append(b, bytes, len < room ? len : room);
+
+    return rc == 0 && len > room ? ERROR_LIMIT : rc;
+}
+
 void buffer_consume(struct buffer *b, size_t len)
 {
     assert(len <= b->len);

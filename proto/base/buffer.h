@@ -40,6 +40,10 @@ static inline int buffer_append(struct buffer *b, const void *bytes, size_t len)
     return 0;
 }
 
+/* Appends what fits of it. 0; or ERROR_LIMIT (the rest was left out), ERROR_NOMEM (nothing was
+ * appended). */
+int buffer_append_fitting(struct buffer *b, const void *bytes, size_t len);
+
 /* Makes room for `len` more bytes; `*room` is where they go, until any other call on `b`.
  * 0, ERROR_LIMIT, ERROR_NOMEM. */
 int buffer_reserve(struct buffer *b, size_t len, uint8_t **room);

@@ -71,3 +71,17 @@ bool text_is_visible(struct span s)
     }
     return n >= last && is_visible_word(s.p + last);
 }
+
+size_t text_whole_characters(struct span s)
+{
+    size_t more = 0; /* bytes at the end that go on with a character */
+    while (more < 3 && more < s.len && ((uint8_t)s.p[s.len - 1 - more] & 0xc0) == 0x80) {
+        more++;
+    }
+    if (more == s.len) {
+        return s.len;
+    }
+    uint8_t first = (uint8_t)s.p[s.len - 1 - more];
+    size_t wanted = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+    return more < wanted ? s.len - 1 - more : s.len;
+}

@@ -16,4 +16,8 @@ size_t text_run(struct span s);
 /* Is all of it printable ASCII without spaces (0x21-0x7e)? True for an empty text. */
 bool text_is_visible(struct span s);
 
+/* Length without a character of UTF-8 that was cut off at the end. Whether the rest is UTF-8 is not
+ * looked at. */
+size_t text_whole_characters(struct span s);
+
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/clock.h"
+#include "proto/base/text.h"
 #include "proto/http/controller.h"
 #include "proto/http/query.h"
 #include "relay/admin/admin_session.h"
@@ -102,17 +103,21 @@ static json_t *describe_delivered(enum head_delivered delivered)
 static void on_done(void *user, const struct call_result *r)
 {
     struct api_call *c = user;
-    json_t *body = json_stringn(r->body.p != NULL ? r->body.p : "", r->body.len);
+    size_t len = r->truncated ? text_whole_characters(r->body) : r->body.len;
+    json_t *body = json_stringn(r->body.p != NULL ? r->body.p : "", len);
+
+    json_t *type = json_string(r->type); /* no UTF-8: none */
 
     c->call = NULL;
     if (body == NULL) { /* no UTF-8 */
         body = json_null();
     }
     api_answer(c, 200,
-               json_pack("{s:i, s:s?, s:o, s:f, s:f, s:s, s:o, s:b}", "status", (int)r->status,
+               json_pack("{s:i, s:s?, s:o, s:f, s:f, s:o, s:o, s:b}", "status", (int)r->status,
                          "reason", r->reason, "delivered", describe_delivered(r->delivered), "ms",
                          (double)r->total_us / 1000.0, "server_ms", (double)r->server_us / 1000.0,
-                         "type", r->type, "body", body, "truncated", r->truncated ? 1 : 0));
+                         "type", type != NULL ? type : json_string(""), "body", body, "truncated",
+                         r->truncated ? 1 : 0));
     api_end(c);
 }
 

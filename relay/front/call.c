@@ -115,7 +115,7 @@ void call_on_head(struct call *c, const struct head_response *head, bool end)
 
 void call_on_data(struct call *c, const uint8_t *bytes, size_t len, bool end)
 {
-    if (buffer_append(&c->body, bytes, len) < 0) {
+    if (buffer_append_fitting(&c->body, bytes, len) < 0) {
         c->result.truncated = true;
         exchange_reset_stream(&c->x, HEAD_RESET_CLIENT_GONE);
         end = true;

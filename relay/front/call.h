@@ -40,7 +40,7 @@ struct call_result {
     enum head_delivered delivered;
     uint64_t total_us;
     uint32_t server_us;
-    bool truncated;
+    bool truncated;             /* the body is its beginning; a character may be cut */
     char type[CALL_TYPE_BYTES]; /* Content-Type */
     struct span body;           /* borrowed during on_done */
 };

@@ -25,6 +25,7 @@ from harness import HOST, SERIAL, Connection
 
 ADMIN = {"admin": {"listen": f"{HOST}:0"}}
 LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
+CALL_BODY_BYTES_MAX = 256 * 1024  # call.h
 PASSWORD = "correct horse battery"
 HOUSE = json.loads((harness.ROOT / "tests" / "simulator" / "house.json").read_text())
 
@@ -272,9 +273,14 @@ def test_an_operator_s_calls_keep_the_building_s_limits(tmp_path):
 
 def test_what_becomes_of_an_operator_s_call_is_told_as_it_is(tmp_path):
     building = harness.Building(tmp_path / "told", start=False, relay=ADMIN)
+    long = b"x" + "é".encode() * (CALL_BODY_BYTES_MAX // 2)
+    pieces = [long[at : at + 16000] for at in range(0, len(long), 16000)]
     answers = [
         (lambda s: [pack_response(s, status=204)], (204, None, True, "")),
         (lambda s: [pack_response(s, body=b"\xff")], (200, None, True, None)),  # no text
+        (lambda s: [pack_response(s, body=b"a", fields=[(b"Content-Type", b"text/\xe9")])], (200, None, True, "a")),
+        (lambda s: [pack_response(s, length=len(long), end=False)] + [pack(DATA, s, piece) for piece in pieces],
+         (200, None, True, long[: CALL_BODY_BYTES_MAX - 1].decode())),  # where it is cut stands half an é
         (lambda s: [pack_response(s, length=2**64 - 1, end=False), pack(DATA, s, b"a"), pack(DATA, s, b"b", END)],
          (200, None, True, "ab")),
         (lambda s: [pack(RESET, s, struct.pack("<HBB", 6, 0, 0))], (503, "overloaded", False, "")),
@@ -287,11 +293,13 @@ def test_what_becomes_of_an_operator_s_call_is_told_as_it_is(tmp_path):
             agent.greet()
             for answer, expected in answers:
                 called = browser.submit(admin.post, f"/servers/{SERIAL}/call", {"controller": "system/serverStatus"})
-                agent.send(*answer(agent.recv(REQUEST).stream))
+                for frame in answer(agent.recv(REQUEST).stream):
+                    agent.send(frame)
                 if expected[1] == "tunnel_lost":
                     agent.sock.close()
                 told = called.result(harness.DEADLINE)
                 assert tuple(told[k] for k in ("status", "reason", "delivered", "body")) == expected
+                assert told["truncated"] == (expected[3] is not None and len(expected[3]) > 2)
         building.stop()
     finally:
         building.kill()

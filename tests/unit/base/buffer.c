@@ -65,6 +65,19 @@ static void test_buffer_never_holds_more_than_its_maximum(void **state)
     assert_int_equal(buffer_bytes(&b)[MAX_BYTES - 1], 'b');
 }
 
+static void test_buffer_takes_what_fits(void **state)
+{
+    (void)state;
+    assert_int_equal(append(MAX_BYTES - 2, 'a'), 0);
+    assert_int_equal(buffer_append_fitting(&b, "b", 1), 0);
+    assert_int_equal(buffer_append_fitting(&b, "cd", 2), ERROR_LIMIT);
+    assert_int_equal(b.len, MAX_BYTES);
+    assert_memory_equal(buffer_bytes(&b) + MAX_BYTES - 2, "bc", 2);
+    assert_int_equal(buffer_append_fitting(&b, "e", 1), ERROR_LIMIT);
+    assert_int_equal(b.len, MAX_BYTES);
+    assert_int_equal(buffer_append_fitting(&b, NULL, 0), 0);
+}
+
 static void test_buffer_refuses_a_length_that_would_overflow(void **state)
 {
     (void)state;
@@ -179,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_buffer_allocates_nothing_before_the_first_byte),
         CASE(test_buffer_never_holds_more_than_its_maximum),
+        CASE(test_buffer_takes_what_fits),
         CASE(test_buffer_refuses_a_length_that_would_overflow),
         CASE(test_buffer_with_maximum_zero_takes_nothing),
         CASE(test_buffer_gives_back_what_was_appended_in_order),

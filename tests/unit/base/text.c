@@ -87,6 +87,34 @@ static void test_text_that_is_empty_is_visible_and_has_no_run(void **state)
     assert_int_equal(text_run(span_of(NULL)), 0);
 }
 
+static void test_text_loses_only_a_character_that_is_cut_off_at_its_end(void **state)
+{
+    (void)state;
+    static const char *const CHARACTERS[] = {"a", "\u00e9", "\u20ac", "\U0001f600"};
+    for (size_t i = 0; i < sizeof(CHARACTERS) / sizeof(CHARACTERS[0]); i++) {
+        char text[16];
+        size_t whole = strlen(CHARACTERS[i]);
+        for (size_t before = 0; before <= 4; before += 4) { /* nothing, or two characters */
+            memcpy(text, "\u00e9\u00e9", before);
+            memcpy(text + before, CHARACTERS[i], whole);
+            for (size_t kept = 0; kept < whole; kept++) {
+                assert_int_equal(text_whole_characters((struct span){text, before + kept}), before);
+            }
+            assert_int_equal(text_whole_characters((struct span){text, before + whole}),
+                             before + whole);
+        }
+    }
+}
+
+static void test_text_that_is_no_utf_8_keeps_its_end(void **state)
+{
+    (void)state;
+    assert_int_equal(text_whole_characters((struct span){NULL, 0}), 0);
+    assert_int_equal(text_whole_characters((struct span){"\x80\x80", 2}), 2);
+    assert_int_equal(text_whole_characters((struct span){"a\x80\x80\x80\x80", 5}), 5);
+    assert_int_equal(text_whole_characters((struct span){"\xc3\xa9\xa9", 3}), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +122,8 @@ int main(void)
         cmocka_unit_test(test_text_run_ends_at_the_first_of_several),
         cmocka_unit_test(test_text_is_visible_looks_at_every_character),
         cmocka_unit_test(test_text_that_is_empty_is_visible_and_has_no_run),
+        cmocka_unit_test(test_text_loses_only_a_character_that_is_cut_off_at_its_end),
+        cmocka_unit_test(test_text_that_is_no_utf_8_keeps_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
