@@ -20,8 +20,8 @@
 #include "proto/pages/reply.h"
 
 #define BACKLOG 16
-/* Longest answer: a file of the pages, or a call's. */
-#define ANSWER_BYTES_MAX (2 * PAGES_DEVICE_BYTES_MAX)
+/* Longest head of an answer. */
+#define HEAD_BYTES_MAX 2048
 
 static void free_pages_if_done(struct pages *p)
 {
@@ -201,7 +201,13 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static void on_deadline(uv_timer_t *timer)
 {
-    close_visit(timer->data);
+    struct visit *v = timer->data;
+    if (v->call == NULL) {
+        close_visit(v);
+        return;
+    }
+    (void)uv_timer_start(timer, on_deadline, PAGES_LATE_MS, 0);
+    pages_api_end_call(v);
 }
 
 static void start_visit(struct visit *v)
@@ -227,7 +233,7 @@ static void on_connection(uv_stream_t *listener, int status)
     v->pages = p;
     v->n_handles = 2;
     request_init(&v->request);
-    buffer_init(&v->answer, ANSWER_BYTES_MAX);
+    buffer_init(&v->answer, PAGES_ANSWER_BYTES_MAX + HEAD_BYTES_MAX);
     buffer_init(&v->body, PAGES_DEVICE_BYTES_MAX);
     (void)uv_tcp_init(p->loop, &v->tcp); /* neither can fail: no socket is made yet */
     (void)uv_timer_init(p->loop, &v->deadline);

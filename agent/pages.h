@@ -13,8 +13,10 @@
 
 /* Connections at once; more are closed. */
 #define PAGES_VISITS_MAX 32
-/* A visit, with a call and its feedback, has ended by then. */
+/* A visit, with a call and its feedback, is answered by then. */
 #define PAGES_VISIT_MS 60000
+/* So much longer an answer may take to leave that came only then. */
+#define PAGES_LATE_MS 5000
 /* Longest body of a request, and device file. */
 #define PAGES_BODY_BYTES_MAX   65536
 #define PAGES_DEVICE_BYTES_MAX (1024 * 1024)

@@ -19,6 +19,7 @@
 #include "agent/report.h"
 #include "proto/base/clock.h"
 #include "proto/base/secret.h"
+#include "proto/base/text.h"
 #include "proto/http/controller.h"
 #include "proto/http/query.h"
 #include "proto/json/json_text.h"
@@ -153,7 +154,8 @@ static void end_call(struct visit *v, unsigned status, const char *reason,
     json_t *known = delivered == HEAD_DELIVERED_UNKNOWN
                         ? json_string("unknown")
                         : json_boolean(delivered == HEAD_DELIVERED_YES);
-    json_t *body = json_stringn((const char *)buffer_bytes(&v->body), v->body.len);
+    struct span text = {(const char *)buffer_bytes(&v->body), v->body.len};
+    json_t *body = json_stringn(text.p, v->is_truncated ? text_whole_characters(text) : text.len);
     double ms = (double)(clock_now_us() - v->started_us) / 1000.0;
 
     v->call = NULL;
@@ -161,11 +163,25 @@ static void end_call(struct visit *v, unsigned status, const char *reason,
         json_decref(body);
         body = v->body.len == 0 ? json_string("") : json_null();
     }
-    visit_answer_json(v, 200,
-                      json_pack("{s:i, s:s?, s:o, s:f, s:f, s:s, s:o, s:b}", "status", (int)status,
-                                "reason", reason, "delivered", known, "ms", ms, "server_ms",
-                                (double)v->server_us / 1000.0, "type", v->type, "body", body,
-                                "truncated", v->is_truncated));
+    json_t *type = json_string(v->type); /* no UTF-8: none */
+    json_t *answer = json_pack(
+        "{s:i, s:s?, s:o, s:f, s:f, s:o, s:o, s:b}", "status", (int)status, "reason", reason,
+        "delivered", known, "ms", ms, "server_ms", (double)v->server_us / 1000.0, "type",
+        type != NULL ? type : json_string(""), "body", body, "truncated", v->is_truncated);
+    if (json_dumpb(answer, NULL, 0, JSON_COMPACT) > PAGES_ANSWER_BYTES_MAX) {
+        /* A control takes six bytes. */
+        (void)json_object_set_new(answer, "body", json_null());
+        (void)json_object_set_new(answer, "truncated", json_true());
+    }
+    visit_answer_json(v, 200, answer);
+}
+
+/* What came of the answer is shown, and the rest not waited for. */
+static void truncate_call(struct visit *v)
+{
+    v->is_truncated = true;
+    upstream_cancel(v->call);
+    end_call(v, v->status, NULL, HEAD_DELIVERED_YES);
 }
 
 static void on_handed(void *user)
@@ -188,10 +204,8 @@ static void on_head(void *user, const struct head_response *head)
 static void on_data(void *user, const uint8_t *bytes, size_t len)
 {
     struct visit *v = user;
-    if (buffer_append(&v->body, bytes, len) != 0) { /* shown as far as it fits */
-        v->is_truncated = true;
-        upstream_cancel(v->call);
-        end_call(v, v->status, NULL, HEAD_DELIVERED_YES);
+    if (buffer_append_fitting(&v->body, bytes, len) != 0) {
+        truncate_call(v);
     }
 }
 
@@ -335,4 +349,14 @@ bool pages_api(struct visit *v)
         visit_refuse(v, 403, "cross_site", "from another site's page, or no JSON");
     }
     return true;
+}
+
+void pages_api_end_call(struct visit *v)
+{
+    if (v->status != 0) {
+        truncate_call(v);
+    } else {
+        upstream_cancel(v->call);
+        on_fail(v, HEAD_RESET_DEADLINE, HEAD_DELIVERED_UNKNOWN);
+    }
 }

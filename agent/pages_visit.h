@@ -8,11 +8,14 @@
 #include <uv.h>
 
 #include "agent/answer.h"
+#include "agent/pages.h"
 #include "proto/base/buffer.h"
 #include "proto/base/list.h"
 #include "proto/http/request.h"
 
 #define PAGES_TOKEN_BYTES 33
+/* Longest body of an answer: a file of the pages, or JSON. */
+#define PAGES_ANSWER_BYTES_MAX (2 * PAGES_DEVICE_BYTES_MAX)
 
 struct pages {
     uv_loop_t *loop;
@@ -60,5 +63,7 @@ void visit_release(struct visit *v);
 
 /* True for a path below /api/: it is answered now or later. */
 bool pages_api(struct visit *v);
+/* The time of a visit with a call under way is up: answers with what is known of it. */
+void pages_api_end_call(struct visit *v);
 
 #endif

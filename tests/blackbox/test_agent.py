@@ -75,9 +75,9 @@ class Setup:
         }
         return write_conf(self.folder / "agent.conf", merged(sections, changes))
 
-    def start(self, *urls, **changes):
+    def start(self, *urls, variables=None, **changes):
         conf = self.configure(*urls, **changes)
-        self.agent = Process("thinknx-agent", "run", "--config", conf)
+        self.agent = Process("thinknx-agent", "run", "--config", conf, variables=variables)
         return self.agent
 
     def up(self, to=None, **changes):

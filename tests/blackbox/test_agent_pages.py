@@ -25,6 +25,11 @@ HOUSE = harness.ROOT / "tests" / "simulator" / "house.json"
 JSON = "Content-Type: application/json"
 VISITS_MAX = 32  # pages.h: PAGES_VISITS_MAX
 BODY_BYTES_MAX = 1 << 20  # of an answer: pages.h: PAGES_DEVICE_BYTES_MAX
+VISIT_S = 60  # pages.h: PAGES_VISIT_MS
+CALL, POWER = f"/servers/{SERIAL}/call", {"controller": "power", "query": "id=1"}
+NOT_REACHED = "It did not reach the building."
+PERHAPS_REACHED = "Nobody can know whether it reached the building."
+CLOCK = harness.BUILD / "tests" / "libtnx_clock.so"
 
 
 @pytest.fixture(scope="module")
@@ -206,21 +211,58 @@ def test_what_the_relay_says_of_a_key_is_shown(setup, status, body, sentence):
     assert answer.status == 503 and answer.json() == {"reason": "relay", "error": sentence}
 
 
-def test_an_answer_that_is_too_long_is_shown_from_its_beginning(setup):
+@pytest.mark.parametrize(
+    "body, shown",
+    [
+        (b"".join(b"%07d " % i for i in range(BODY_BYTES_MAX // 8 + 1)), BODY_BYTES_MAX),
+        (b"x" + "é".encode() * (BODY_BYTES_MAX // 2), BODY_BYTES_MAX - 1),  # the last é is cut
+        (b"\x01" * (BODY_BYTES_MAX // 2), None),  # six times as long as JSON
+    ],
+    ids=["ascii", "cut character", "controls"],
+)
+def test_an_answer_that_is_too_long_is_shown_as_far_as_it_fits(setup, body, shown):
     setup.up(pages={"listen": f"{HOST}:0"})
-    body = b"".join(b"%07d " % i for i in range(BODY_BYTES_MAX // 8 + 1))
-    with posting(site_of(setup.agent), f"/servers/{SERIAL}/call", {"controller": "power", "query": "id=1"}) as c:
+    with posting(site_of(setup.agent), CALL, POWER) as c:
         request = setup.server.request()
         with contextlib.suppress(ConnectionError):  # nobody reads it to its end
             request.answer(body)
         call = c.answer().json()
     assert (call["status"], call["delivered"], call["truncated"]) == (200, True, True)
-    assert len(call["body"]) > BODY_BYTES_MAX // 2 and body.startswith(call["body"].encode())
+    assert call["body"] == (None if shown is None else body[:shown].decode())
+
+
+@tools.needs(CLOCK.exists(), f"{CLOCK} is not built")
+def test_a_call_that_takes_longer_than_a_visit_is_told_as_far_as_it_came(setup, tmp_path):
+    """One that the server is silent to, and one whose answer stands still."""
+    clock = tmp_path / "clock"
+    clock.write_bytes(struct.pack("q", 0))
+    variables = {
+        "LD_PRELOAD": str(CLOCK),
+        "TNX_CLOCK_FILE": str(clock),
+        "ASAN_OPTIONS": harness.environment()["ASAN_OPTIONS"] + ":verify_asan_link_order=0",
+    }
+    relay = setup.relay()
+    setup.start(relay.url(), variables=variables, pages={"listen": f"{HOST}:0"}, timeouts={"answer": "600"})
+    relay.tunnel().greet()
+    site = site_of(setup.agent)
+    with posting(site, CALL, POWER) as one, posting(site, CALL, POWER) as another:
+        requests = [setup.server.request(), setup.server.request()]
+        requests[0].sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: \xe9\r\nContent-Length: 5\r\n\r\nbe")
+        wait_until(lambda: setup.status()["server"]["state"] == "ok", "the beginning of an answer")
+        clock.write_bytes(struct.pack("q", VISIT_S))
+        get(site, "/session")  # it wakes up
+        calls = sorted((c.answer().json() for c in (one, another)), key=lambda call: call["status"])
+        for request in requests:
+            request.wait_cancelled()
+    assert [(c["status"], c["reason"], c["delivered"], c["body"], c["truncated"]) for c in calls] == [
+        (200, None, True, "be", True),
+        (502, "deadline", "unknown", "", False),
+    ]
 
 
 def test_a_call_that_the_agent_s_end_cuts_is_shown_as_such(setup):
     setup.up(pages={"listen": f"{HOST}:0"})
-    with posting(site_of(setup.agent), f"/servers/{SERIAL}/call", {"controller": "power", "query": "id=1"}) as c:
+    with posting(site_of(setup.agent), CALL, POWER) as c:
         request = setup.server.request()
         setup.stop()
         call = c.answer().json()
@@ -275,3 +317,43 @@ def test_the_installer_s_browser(building, site):
         browser.click("nav a", "Connection")
         browser.find(".history .good", "open")
         assert not browser.errors()
+
+
+@needs_browser
+def test_the_page_says_of_a_call_that_failed_only_what_is_known(setup):
+    """No connection of its own tells whether the building has the call."""
+    setup.up(pages={"listen": f"{HOST}:0", "devices": HOUSE})
+    site = site_of(setup.agent)
+    form = "form[data-controller=power]"
+
+    def simulate():
+        browser.click(f"{form} button.primary:enabled", "Simulate")
+
+    with Browser() as browser:
+        browser.open(f"http://{HOST}:{site.address[1]}/")
+        browser.click("button.leaf", "Chandelier")
+        simulate()
+        with contextlib.suppress(ConnectionError):  # nobody reads it to its end
+            setup.server.request().answer(b"x" * (BODY_BYTES_MAX + 1))
+        browser.find(f"{form} .result small", "Only the beginning of the answer is shown.")
+        for status, body, told in (
+            (503, {"reason": "server_offline", "error": "the building is not connected"}, NOT_REACHED),
+            (429, {"reason": "rate_limited", "error": "too many commands"}, NOT_REACHED),
+            (500, {"reason": "internal", "error": "out of memory"}, PERHAPS_REACHED),
+            (502, {}, PERHAPS_REACHED),  # of a proxy in between
+            (200, None, PERHAPS_REACHED),  # its end is missing
+            (200, {"status": 200, "delivered": True, "ms": 1, "body": None, "truncated": True},
+             "The answer is too long to be shown."),
+        ):
+            text = "{" if body is None else json.dumps(body)
+            browser.driver.execute_script(
+                "const [status, text] = arguments; const real = window.fetch; window.fetch = () => {"
+                " window.fetch = real; return Promise.resolve(new Response(text, { status })); };", status, text)
+            simulate()
+            browser.find(f"{form} .result small", told)
+            assert len(browser.all(f"{form} .result small")) == 1, (status, body)
+        simulate()
+        setup.server.request()
+        setup.agent.kill()  # the connection closes without an answer
+        browser.find(f"{form} .result small", PERHAPS_REACHED)
+        assert not [e for e in browser.errors() if "TypeError" in e]

@@ -19,7 +19,10 @@ async function ask(method, path, body) {
         options.body = JSON.stringify(body || {});
     }
     const answer = await fetch("/api/v1" + path, options);
-    const value = await answer.json().catch(() => ({}));
+    const value = await answer.json().catch(error => {
+        if (answer.ok) throw error; // the connection closed in the middle
+        return {};
+    });
     if (!answer.ok) {
         if (answer.status === 401 && path !== "/session") session.operator = null;
         throw new ApiError(answer.status, value);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Integration Kit: the building's tree, what each device can do, and doing it.
-import { get, of, post } from "./api.js";
+import { ApiError, get, of, post } from "./api.js";
 import { callsOf, curlOf, loadKit, pathOf, pythonOf, queryOf, urlOf } from "./calls.js";
 import { parseDevices } from "./devices.js";
 import { Dialog, Field, act, button, check, copyButton, json, m, pill, say } from "./dom.js";
@@ -67,6 +67,10 @@ function firstValue(call) {
     return schema.minimum > 0 || schema.maximum < 0 ? schema.minimum : schema.maximum === 100 ? 50 : 0;
 }
 
+// Refusals that come before a call is sent, beside all of status 4xx.
+const UNSENT = ["overloaded", "server_offline"];
+const isUnsent = error => error instanceof ApiError && error.reason !== "" && (error.status < 500 || UNSENT.includes(error.reason));
+
 function result(r) {
     const good = r.status >= 200 && r.status < 300;
     const server = r.server_ms ? r.server_ms.toFixed(1) : "0";
@@ -76,6 +80,7 @@ function result(r) {
         r.delivered === false ? m("small", T.kit.notDelivered) : null,
         r.delivered === "unknown" ? m("small", T.kit.mayBeDelivered) : null,
         r.body ? m("pre", { tabindex: 0, "aria-label": T.kit.answer }, json(r.body)) : null,
+        r.truncated ? m("small", r.body === null ? T.kit.tooLong : T.kit.beginning) : null,
     ]);
 }
 
@@ -92,7 +97,7 @@ const Command = {
         try {
             this.result = { path, ...await post(of(serial, "/call"), { controller: call.controller, query }) };
         } catch (error) {
-            this.result = { path, status: error.status, error: error.message, delivered: false };
+            this.result = { path, status: error.status, error: error.message, delivered: isUnsent(error) ? false : "unknown" };
         }
         this.busy = false;
         m.redraw();

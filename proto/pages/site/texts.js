@@ -85,6 +85,7 @@ export const T = {
         copyUrl: "Copy URL", copyCurl: "Copy as curl", copyPython: "Copy as Python", sends: "sends",
         key: "Key for copying", keyHelp: "Stays in this browser tab; copied calls have KEY in its place without it.",
         notDelivered: "It did not reach the building.", mayBeDelivered: "Nobody can know whether it reached the building.",
+        beginning: "Only the beginning of the answer is shown.", tooLong: "The answer is too long to be shown.",
         classes: { light: "Lights", blind: "Blinds", analog: "Values", thermostat: "Thermostats", hvac: "HVAC", scene: "Scenes", button: "Buttons" } },
 
     requests: { title: "Requests", time: "Time", building: "Building", key: "Key", client: "From", controller: "Call",
