@@ -18,6 +18,7 @@ import contextlib
 import json
 import re
 import signal
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -61,11 +62,34 @@ COMMANDS = {
     "list": ("key", "list"),
     "enable": ("key", "enable", SERIAL),
     "rotate": ("key", "rotate", "k_1", "--overlap", "24h"),
+    "revoke": ("key", "revoke", "k_1"),
+    "disable": ("server", "disable", SERIAL),
     "server": ("server", "add", "TNX-NEW"),
     "show": ("server", "show", SERIAL),
     "audit": ("audit",),
     "operators": ("operator", "list"),
 }
+
+
+# What each has done stands in the audit trail, and only that.
+DONE = {
+    ("server.add",): "SELECT count(*) FROM servers",
+    ("server.disable",): "SELECT count(*) FROM servers WHERE NOT enabled",
+    ("key.enable", "key.rotate"): "SELECT count(*) FROM keys",
+    ("key.rotate",): "SELECT count(*) FROM keys WHERE rotated_to",
+    ("key.revoke",): "SELECT count(*) FROM keys WHERE revoked_at",
+}
+
+
+def trail(folder):
+    """How often what was done, after a look at whether the database is whole and agrees."""
+    with contextlib.closing(sqlite3.connect(folder / "relay.db")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        rows = db.execute("SELECT what, count(*) FROM audit WHERE NOT refused GROUP BY what")
+        done = collections.Counter(dict(rows))
+        for what, question in DONE.items():
+            assert db.execute(question).fetchone()[0] == sum(done[w] for w in what), (what, done)
+    return done
 
 
 def keys_of(relay):
@@ -87,17 +111,22 @@ def test_a_command_fails_or_works(tmp_path, name):
             "thinknx-relay", *arguments, expect=(0, 1, 2), variables=injector.variables
         )
 
+    before = trail(tmp_path / "relay")
     assert attempt().returncode == 0
+    done_by_it = trail(tmp_path / "relay") - before
     faults = injector.faults(attempt, WANTED)
     failures = 0
     for fault in faults:
         injector.arm(fault)
         done = attempt()
         injector.disarm()
+        after = trail(tmp_path / "relay") - before
         if done.returncode != 0:
             failures += 1
             assert done.stderr.strip(), f"{fault}: failed without a word"
+            assert after in (done_by_it, collections.Counter()), f"{fault}: half done, {after}"
             continue
+        assert after == done_by_it, f"{fault}: exit code 0, and {after}"
         try:
             told = json.loads(done.stdout)
         except ValueError:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the inputs of each fuzz target reach of the files that it is about, as a table (Markdown). For
+"""What the kept inputs of each fuzz target reach of the files that it is about, as a table (Markdown). For
 tests/fuzz/run, which makes the build; each file's own figures are printed with --files."""
 
 import json
@@ -12,8 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "fuzz-coverage"
-# Kept inputs, and those of earlier runs.
-INPUTS = (ROOT / "tests" / "fuzz" / "corpus", ROOT / "build" / "fuzz" / "corpus")
+CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 ABOUT = {
     "agent_config": r"agent/config\.c|proto/base/conf\w*\.c",
     "control": r"relay/store/(control|describe)\.c",
@@ -35,12 +34,11 @@ ABOUT = {
 
 
 def summaries(target):
-    """{file: its summary} of one run over all inputs of the target."""
+    """{file: its summary} of one run over the target's corpus."""
     program, profile = BUILD / "bin" / f"fuzz_{target}", BUILD / f"{target}.profile"
-    inputs = [folder / target for folder in INPUTS if (folder / target).exists()]
     variables = {**os.environ, "LLVM_PROFILE_FILE": f"{profile}.raw"}
     done = subprocess.run(
-        [program, "-runs=0", *inputs],
+        [program, "-runs=0", CORPUS / target],
         env=variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
