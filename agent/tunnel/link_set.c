@@ -45,6 +45,11 @@ static void emit(int level, const char *line)
 static bool making;
 static void *reserve;
 
+static void *get(void *old, size_t len)
+{
+    return old == NULL ? malloc(len) : realloc(old, len);
+}
+
 /* While lws makes its context or a vhost, memory that ends ends the program: 4.1.6 destroys such a
  * context with a loop that it has not been given yet, and goes on with half a vhost, and crashes in
  * both. For a vhost, which a reload may want, there is a reserve. */
@@ -55,11 +60,11 @@ static void *allocate(void *old, size_t len, const char *what)
         free(old);
         return NULL;
     }
-    void *p = old == NULL ? malloc(len) : realloc(old, len);
+    void *p = get(old, len);
     if (p == NULL && reserve != NULL) {
         free(reserve);
         reserve = NULL;
-        return allocate(old, len, what);
+        p = get(old, len);
     }
     if (p == NULL && making) {
         (void)fprintf(stderr, "%s: libwebsockets cannot go on: no memory\n",
