@@ -32,7 +32,7 @@ LEDGER = FUZZ / "effort.json"
 PIECE_S = 120
 INPUT_TIMEOUT_S = 900  # by the clock: at this priority a busy machine stops a target for minutes
 MEMORY_MIB = 2048
-MAX_LEN = os.environ.get("TNX_FUZZ_MAX_LEN", "8192")
+MAX_LEN = os.environ.get("TNX_FUZZ_MAX_LEN", "70000")
 
 
 def targets():
