@@ -2,8 +2,8 @@
 /* One worker: its loop, and what happens on messages from the others.
  *
  * Each turn of the loop: sockets are served; `check` sends what they gave the tunnels to send, one
- * message each; `prepare` does the same for what timers gave, then lets go of the directory before
- * the loop sleeps.
+ * message each; `prepare` does the same for what timers gave, sees to the log's lines that wait,
+ * and lets go of the directory before the loop sleeps.
  *
  * Draining: listeners close, sessions end after their next answer or when idle for a moment, and
  * then the agents are told to go. The worker ends when sessions and tunnels have ended. */
@@ -91,6 +91,7 @@ static void close_own_handles(struct worker *w)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->check, NULL);
     uv_close((uv_handle_t *)&w->prepare, NULL);
+    log_delay_close(&w->log_delay);
     link_close(&w->link);
 }
 
@@ -334,7 +335,7 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct worker *w = prepare->data;
     end_turn(w);
-    log_flush();
+    log_delay_turn(&w->log_delay);
     directory_leave(w->reader);
 }
 
@@ -373,6 +374,7 @@ static int init_loop(struct worker *w)
     uv_timer_init(&w->loop, &w->tick);
     uv_check_init(&w->loop, &w->check);
     uv_prepare_init(&w->loop, &w->prepare);
+    log_delay_init(&w->log_delay, &w->loop);
     w->tick.data = w;
     w->check.data = w;
     w->prepare.data = w;

@@ -13,6 +13,7 @@
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 #include "proto/io/conn.h"
+#include "proto/io/log_delay.h"
 #include "proto/io/tls.h"
 #include "proto/io/wheel.h"
 #include "relay/front/activity.h"
@@ -65,6 +66,7 @@ struct worker {
     uv_timer_t tick;      /* turns the wheel */
     uv_check_t check;     /* flush after the sockets were served */
     uv_prepare_t prepare; /* flush after the timers, and before sleeping */
+    struct log_delay log_delay;
     struct wheel wheel;
     struct conn_shared io;
     struct settings settings;    /* this worker's copy */

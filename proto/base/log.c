@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines are made in one array on the stack and written with one write(2), alone or with others of
- * their thread, so that lines of several threads never mix: a batch is as long as a line may be,
- * which is what a pipe takes in one piece (PIPE_BUF). A pair goes in whole, or with a cut value, or
- * not at all; in each case what closes the line still fits, because its room is never given to
- * pairs. */
+ * their thread, so that lines of several threads never mix. A pair goes in whole, or with a cut
+ * value, or not at all; in each case what closes the line still fits, because its room is never
+ * given to pairs. */
 #include "proto/base/log.h"
 
 #include <errno.h>
@@ -25,6 +24,11 @@
 /* Longest form of one character: a \u escape. */
 #define GLYPH_BYTES 7
 
+/* Longest batch. A pipe takes no more in one piece (PIPE_BUF), and neither do all sockets. A file
+ * does: Linux holds its inode's lock, or without O_APPEND its offset's, during a write(2). */
+#define BATCH_BYTES      LOG_LINE_BYTES
+#define FILE_BATCH_BYTES 32768
+
 #define ELLIPSIS "\xe2\x80\xa6"
 
 struct line {
@@ -39,7 +43,8 @@ struct line {
 static _Thread_local struct {
     bool on;
     size_t len;
-    char text[LOG_LINE_BYTES];
+    size_t cap;
+    char text[FILE_BATCH_BYTES];
 } batch;
 
 enum stream { STREAM_UNKNOWN, STREAM_PLAIN, STREAM_JOURNAL };
@@ -350,10 +355,22 @@ static void write_bytes(const char *bytes, size_t len)
     errno = saved_errno;
 }
 
+static bool is_file(void)
+{
+    struct stat st;
+    return fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 void log_batch(bool on)
 {
     log_flush();
     batch.on = on;
+    batch.cap = is_file() ? FILE_BATCH_BYTES : BATCH_BYTES;
+}
+
+bool log_waits(void)
+{
+    return batch.len > 0;
 }
 
 void log_flush(void)
@@ -370,7 +387,7 @@ static void write_line(const struct line *l, enum log_level level)
         write_bytes(l->text, l->len);
         return;
     }
-    if (l->len > sizeof(batch.text) - batch.len) {
+    if (l->len > batch.cap - batch.len) {
         log_flush();
     }
     memcpy(batch.text + batch.len, l->text, l->len);

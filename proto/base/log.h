@@ -77,11 +77,14 @@ int log_parse_format(const char *text, enum log_format *format);
 /* Writes one line. `fields` ends with an item of kind LOG_KIND_END. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
-/* While on, lines of the calling thread wait until log_flush, until there are LOG_LINE_BYTES of
- * them, or until one is a warning or worse. For a loop that writes a line per request: it flushes
- * once per turn, before it sleeps. */
+/* While on, lines of the calling thread wait until log_flush, until there is no room for one more,
+ * or until one is a warning or worse. For a loop that writes a line per request; it says how long
+ * they may wait (proto/io/log_delay.h). Off flushes. */
 void log_batch(bool on);
 void log_flush(void);
+
+/* Has the calling thread lines that wait? */
+bool log_waits(void);
 
 /* log_event(LOG_LEVEL_INFO, "tunnel up", log_text("serial", s), log_uint("tunnel", id)) formats
  * its fields only if the level is on. At least one field. */

@@ -7,6 +7,7 @@ add_library(test_io_ends STATIC io/ends.c io/far.c)
 target_link_libraries(test_io_ends PUBLIC test_io_pair_files)
 
 tnx_unit(io/crypto proto_io)
+tnx_unit(io/log_delay proto_io)
 tnx_unit(io/wheel proto_io)
 tnx_unit(io/signals proto_io)
 tnx_unit(io/tcp_line proto_io)
