@@ -13,13 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "proto/base/charset.h"
 #include "proto/base/clock.h"
 #include "proto/base/decimal.h"
 #include "proto/base/error.h"
+#include "proto/base/text.h"
 
 /* Kept free for the longest end of a line, which is `","cut":"…"}` and a newline. */
-#define TAIL_BYTES 20
+#define TAIL_BYTES  20
+#define LIMIT_BYTES (LOG_LINE_BYTES - TAIL_BYTES)
 
 /* Longest form of one character: a \u escape. */
 #define GLYPH_BYTES 7
@@ -32,7 +33,7 @@
 #define ELLIPSIS "\xe2\x80\xa6"
 
 struct line {
-    char text[LOG_LINE_BYTES];
+    char text[LOG_LINE_BYTES + 1 + DECIMAL_BYTES]; /* a number is written and then judged */
     size_t len;
     enum log_format format;
     bool first; /* no pair yet */
@@ -54,13 +55,13 @@ static _Atomic int current_level = LOG_LEVEL_INFO;
 static _Atomic int current_stream = STREAM_UNKNOWN;
 
 static const struct {
-    const char *name;
+    struct span name;
     const char *priority; /* sd-daemon(3) */
 } levels[] = {
-    [LOG_LEVEL_ERROR] = {"error", "<3>"},
-    [LOG_LEVEL_WARN] = {"warn", "<4>"},
-    [LOG_LEVEL_INFO] = {"info", "<6>"},
-    [LOG_LEVEL_DEBUG] = {"debug", "<7>"},
+    [LOG_LEVEL_ERROR] = {SPAN_LITERAL("error"), "<3>"},
+    [LOG_LEVEL_WARN] = {SPAN_LITERAL("warn"), "<4>"},
+    [LOG_LEVEL_INFO] = {SPAN_LITERAL("info"), "<6>"},
+    [LOG_LEVEL_DEBUG] = {SPAN_LITERAL("debug"), "<7>"},
 };
 
 void log_set_format(enum log_format format)
@@ -81,7 +82,7 @@ bool log_enabled(enum log_level level)
 int log_parse_level(const char *text, enum log_level *level)
 {
     for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
-        if (strcmp(text, levels[i].name) == 0) {
+        if (strcmp(text, levels[i].name.p) == 0) {
             *level = (enum log_level)i;
             return 0;
         }
@@ -130,7 +131,7 @@ static bool is_journal(void)
 /* All or nothing, up to `limit`, which the line may have passed already. */
 static bool put_below(struct line *l, size_t limit, const char *bytes, size_t len)
 {
-    if (l->len > limit || len > limit - l->len) {
+    if (l->len + len > limit) {
         return false;
     }
     memcpy(l->text + l->len, bytes, len);
@@ -140,7 +141,7 @@ static bool put_below(struct line *l, size_t limit, const char *bytes, size_t le
 
 static bool put(struct line *l, const char *bytes, size_t len)
 {
-    return put_below(l, LOG_LINE_BYTES - TAIL_BYTES, bytes, len);
+    return put_below(l, LIMIT_BYTES, bytes, len);
 }
 
 static bool put_text(struct line *l, const char *text)
@@ -212,25 +213,16 @@ static size_t escape(struct span s, char glyph[GLYPH_BYTES], size_t *glyph_len)
  * quoted one without escapes. Nearly all values are such. */
 static bool is_plain(struct span s)
 {
-    static const struct charset plain = {{
-        UINT64_C(0xfffffffe00000000) & ~(CHARSET_LOW('"') | CHARSET_LOW('=')),
-        UINT64_C(0x7fffffffffffffff) & ~CHARSET_HIGH('\\'),
-    }};
-    return s.len > 0 && charset_covers(&plain, s);
+    return s.len > 0 && text_is_plain(s);
 }
 
 static void put_plain(struct line *l, struct span s)
 {
-    size_t limit = LOG_LINE_BYTES - TAIL_BYTES;
-    size_t room = l->len < limit ? limit - l->len : 0;
-
-    if (s.len <= room) {
-        (void)put(l, s.p, s.len);
-        return;
+    if (!put(l, s.p, s.len)) {
+        (void)put(l, s.p, l->len < LIMIT_BYTES ? LIMIT_BYTES - l->len : 0);
+        put_tail(l, ELLIPSIS);
+        l->cut = true;
     }
-    (void)put(l, s.p, room);
-    put_tail(l, ELLIPSIS);
-    l->cut = true;
 }
 
 static void put_escaped(struct line *l, struct span s)
@@ -270,9 +262,15 @@ static void put_string(struct line *l, struct span s)
 
 static bool put_number(struct line *l, bool negative, uint64_t magnitude)
 {
-    char text[1 + DECIMAL_BYTES] = "-";
-    size_t sign_len = negative ? 1 : 0;
-    return put(l, text, sign_len + decimal_format(magnitude, text + sign_len));
+    char *p = l->text + l->len;
+    size_t len = negative ? 1 : 0;
+    *p = '-';
+    len += decimal_format(magnitude, p + len);
+    if (l->len + len > LIMIT_BYTES) {
+        return false;
+    }
+    l->len += len;
+    return true;
 }
 
 static bool put_value(struct line *l, const struct log_field *field)
@@ -294,10 +292,9 @@ static bool put_name(struct line *l, struct span name)
 {
     bool json = l->format == LOG_FORMAT_JSON;
     size_t len = name.len + (json ? 4 : l->first ? 1 : 2);
-    size_t limit = LOG_LINE_BYTES - TAIL_BYTES;
     char *p = l->text + l->len;
 
-    if (l->len > limit || len > limit - l->len) {
+    if (l->len + len > LIMIT_BYTES) {
         return false;
     }
     if (json) {
@@ -330,18 +327,6 @@ static void put_field(struct line *l, const struct log_field *field)
         l->cut = true;
         put_tail(l, l->format == LOG_FORMAT_JSON ? ",\"cut\":\"" ELLIPSIS "\"" : " cut=" ELLIPSIS);
     }
-    l->first = false;
-}
-
-/* A pair at the start of the line, whose value is plain and our own. */
-static void put_own(struct line *l, struct span name, const char *value)
-{
-    bool quoted = l->format == LOG_FORMAT_JSON;
-
-    (void)put_name(l, name);
-    (void)put_text(l, quoted ? "\"" : "");
-    (void)put_text(l, value);
-    (void)put_text(l, quoted ? "\"" : "");
     l->first = false;
 }
 
@@ -399,9 +384,10 @@ static void write_line(const struct line *l, enum log_level level)
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields)
 {
-    const struct log_field what = log_text("msg", message);
-    struct line l;
+    const struct log_field own[] = {log_span("level", levels[level].name),
+                                    log_text("msg", message)};
     char now[CLOCK_ISO_BYTES];
+    struct line l;
 
     l.len = 0;
     l.format = (enum log_format)atomic_load_explicit(&current_format, memory_order_relaxed);
@@ -411,10 +397,11 @@ void log_write(enum log_level level, const char *message, const struct log_field
         (void)put_text(&l, levels[level].priority);
     } else {
         clock_format_now(now);
-        put_own(&l, span_of("time"), now);
+        const struct log_field time = log_span("time", (struct span){now, sizeof(now) - 1});
+        put_field(&l, &time);
     }
-    put_own(&l, span_of("level"), levels[level].name);
-    put_field(&l, &what);
+    put_field(&l, &own[0]);
+    put_field(&l, &own[1]);
     for (; fields->kind != LOG_KIND_END; fields++) {
         put_field(&l, fields);
     }

@@ -22,15 +22,25 @@ static uint64_t load(const char *p)
     return le64toh(word);
 }
 
+/* Of a text that has no word: what is missing are letters. */
+static uint64_t load_short(struct span s)
+{
+    uint64_t word = EIGHT('a');
+    if (s.len > 0) { /* else it may be NULL */
+        memcpy(&word, s.p, s.len);
+    }
+    return le64toh(word);
+}
+
 /* The top bit of each byte below `limit`, which is 0x80 at most. */
 static uint64_t marks_below(uint64_t word, uint8_t limit)
 {
     return (word - EIGHT(limit)) & ~word & TOP_BITS;
 }
 
-static uint64_t marks_del(uint64_t word)
+static uint64_t marks_of(uint64_t word, uint8_t byte)
 {
-    return marks_below(word ^ EIGHT(DEL), 1);
+    return marks_below(word ^ EIGHT(byte), 1);
 }
 
 size_t text_run(struct span s)
@@ -38,7 +48,7 @@ size_t text_run(struct span s)
     size_t n = 0;
     while (s.len - n >= sizeof(uint64_t)) {
         uint64_t word = load(s.p + n);
-        uint64_t marks = marks_below(word, 0x20) | marks_del(word);
+        uint64_t marks = marks_below(word, 0x20) | marks_of(word, DEL);
         if (marks != 0) {
             return n + (size_t)__builtin_ctzll(marks) / 8;
         }
@@ -50,26 +60,39 @@ size_t text_run(struct span s)
     return n;
 }
 
-static bool is_visible_word(const char *p)
+static inline bool is_visible_word(uint64_t word)
 {
-    uint64_t word = load(p);
-    return (marks_below(word, 0x21) | marks_del(word) | (word & TOP_BITS)) == 0;
+    return (marks_below(word, 0x21) | marks_of(word, DEL) | (word & TOP_BITS)) == 0;
+}
+
+static inline bool is_plain_word(uint64_t word)
+{
+    return is_visible_word(word) &&
+           (marks_of(word, '"') | marks_of(word, '=') | marks_of(word, '\\')) == 0;
+}
+
+/* The last word may share bytes with the one before. */
+static inline bool all_words_are(bool (*is)(uint64_t word), struct span s)
+{
+    size_t n = 0;
+    if (s.len < sizeof(uint64_t)) {
+        return is(load_short(s));
+    }
+    size_t last = s.len - sizeof(uint64_t);
+    while (n < last && is(load(s.p + n))) {
+        n += sizeof(uint64_t);
+    }
+    return n >= last && is(load(s.p + last));
 }
 
 bool text_is_visible(struct span s)
 {
-    size_t n = 0;
-    if (s.len < sizeof(uint64_t)) {
-        while (n < s.len && s.p[n] > 0x20 && s.p[n] < DEL) { /* char is signed or not */
-            n++;
-        }
-        return n == s.len;
-    }
-    size_t last = s.len - sizeof(uint64_t);
-    while (n < last && is_visible_word(s.p + n)) {
-        n += sizeof(uint64_t);
-    }
-    return n >= last && is_visible_word(s.p + last);
+    return all_words_are(is_visible_word, s);
+}
+
+bool text_is_plain(struct span s)
+{
+    return all_words_are(is_plain_word, s);
 }
 
 size_t text_whole_characters(struct span s)

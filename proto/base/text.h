@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs of text without controls, looked at eight bytes at a time: heads and targets are long, and
- * nearly all of them are nothing else. */
+/* Runs of text without controls, looked at eight bytes at a time: heads, targets and what is logged
+ * are long, and nearly all of them are nothing else. */
 #ifndef PROTO_BASE_TEXT_H
 #define PROTO_BASE_TEXT_H
 
@@ -15,6 +15,9 @@ size_t text_run(struct span s);
 
 /* Is all of it printable ASCII without spaces (0x21-0x7e)? True for an empty text. */
 bool text_is_visible(struct span s);
+
+/* The same, and without the three that have a meaning in a line of the log: " = \ */
+bool text_is_plain(struct span s);
 
 /* Length without a character of UTF-8 that was cut off at the end. Whether the rest is UTF-8 is not
  * looked at. */

@@ -80,10 +80,25 @@ static void test_text_is_visible_looks_at_every_character(void **state)
     for_every_byte_and_place('~', check_visible);
 }
 
+static void check_plain(struct span s, size_t at)
+{
+    unsigned char byte = (unsigned char)s.p[at];
+    bool is_special = byte == '"' || byte == '=' || byte == '\\';
+    assert_int_equal(text_is_plain(s), is_visible(byte) && !is_special);
+}
+
+static void test_text_is_plain_looks_at_every_character(void **state)
+{
+    (void)state;
+    for_every_byte_and_place('!', check_plain);
+    for_every_byte_and_place('~', check_plain);
+}
+
 static void test_text_that_is_empty_is_visible_and_has_no_run(void **state)
 {
     (void)state;
     assert_true(text_is_visible(span_of(NULL)));
+    assert_true(text_is_plain(span_of(NULL)));
     assert_int_equal(text_run(span_of(NULL)), 0);
 }
 
@@ -121,6 +136,7 @@ int main(void)
         cmocka_unit_test(test_text_run_ends_at_the_first_control_or_del_wherever_it_is),
         cmocka_unit_test(test_text_run_ends_at_the_first_of_several),
         cmocka_unit_test(test_text_is_visible_looks_at_every_character),
+        cmocka_unit_test(test_text_is_plain_looks_at_every_character),
         cmocka_unit_test(test_text_that_is_empty_is_visible_and_has_no_run),
         cmocka_unit_test(test_text_loses_only_a_character_that_is_cut_off_at_its_end),
         cmocka_unit_test(test_text_that_is_no_utf_8_keeps_its_end),
