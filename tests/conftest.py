@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all tests have in common: where tools.py is, what a missing tool means, and which begin first."""
-
-import os
+"""What all tests have in common: where tools.py is, what a missing tool means, which begin first, and
+which worker gets them."""
 
 import pytest
 
 import tools
 
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+# Small pieces without a fixture, for whoever has nothing else to do.
+PIECES = "test_tree.py"
 
 
 def pytest_runtest_setup(item):
@@ -16,24 +16,39 @@ def pytest_runtest_setup(item):
             tools.missing(reason)
 
 
-def order(item):
-    """Of two tests, which begins first: quick ones behind the long ones, then what takes long, so that
-    at the end, where xdist hands out few at a time, there are none that take long."""
-    if item.get_closest_marker("quick"):
+def file_of(nodeid):
+    return nodeid.partition("::")[0]
+
+
+def haste(item):
+    """Of two tests, which belongs to a file that begins first."""
+    if item.get_closest_marker("long"):
         return 0
-    if "browser" in item.fixturenames:
-        return 1
-    return 2 if item.get_closest_marker("slow") else 3
+    return 1 if item.get_closest_marker("slow") or "browser" in item.fixturenames else 2
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Those that take minutes begin first, side by side: each worker of xdist is given a quarter of its
-    share of all tests to begin with, in their order, and nobody takes them off it again. So what comes
-    behind a long one there are quick ones."""
-    long = [item for item in items if item.get_closest_marker("long")]
-    others = sorted((item for item in items if not item.get_closest_marker("long")), key=order)
-    share = max(len(items) // WORKERS // 4, 2)
-    for i, item in enumerate(long):
-        others.insert(i % WORKERS * share + i // WORKERS, item)
-    items[:] = others
+    """Files that take long begin first, and the pieces come last: no worker is then alone at the end with
+    what takes a minute. Within a file tests keep their order."""
+    first = {}
+    for item in items:
+        file = file_of(item.nodeid)
+        first[file] = min(haste(item), first.get(file, 2))
+    first[PIECES] = 3
+    items.sort(key=lambda item: first[file_of(item.nodeid)])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With --dist loadfile (tests/run) a worker takes the next file when it is nearly through with its
+    last one, for the sake of the fixtures that a file's tests share; and of the pieces the next one."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # pylint: disable=import-outside-toplevel
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if file_of(nodeid) == PIECES else file_of(nodeid)
+
+    return Files(config, log)

@@ -10,8 +10,6 @@ import pytest
 import examples
 from harness import HOST, PUBLIC_URL, USER, Building, closed_port, curl, request
 
-pytestmark = pytest.mark.quick
-
 LIGHT = "1lzPszHWAEuvzxtXBMkzWQ"
 STATUS = f"powerstatus?guid={LIGHT}"
 

@@ -33,8 +33,6 @@ from harness import (
     secret_file,
 )
 
-pytestmark = pytest.mark.quick
-
 GUID = "1lzPszHWAEuvzxtXBMkzWQ"
 PASSWORD = "pa:ss wörd&%"
 STATUS = f"/api/v1/powerstatus?guid={GUID}"

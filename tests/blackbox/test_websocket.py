@@ -18,8 +18,6 @@ import fake_relay as fake
 from harness import HOST, SERIAL, Building, Connection
 from test_agent import identities, setup  # noqa: F401 (fixtures)
 
-pytestmark = pytest.mark.quick
-
 GOES_ON, ENDS = "goes on", "ends"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 # A frame of the tunnel that any state takes: of a type which is not known yet, and skipped.
