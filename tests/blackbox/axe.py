@@ -77,9 +77,11 @@ def script():
 
 
 def assert_accessible(browser, axe, where):
-    """No serious and no critical fault in what the browser shows."""
+    """No serious and no critical fault in what the browser shows, in either theme."""
     browser.driver.execute_script(axe)
-    found = browser.driver.execute_async_script(
-        "axe.run().then(r => arguments[0](r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
-        ".map(v => [v.id, v.help, v.nodes.slice(0, 3).map(n => n.html + ' ' + n.failureSummary)])))")
-    assert not found, f"{where}: {json.dumps(found, indent=1)}"
+    for theme in ("light", "dark"):
+        browser.turn(theme)
+        found = browser.driver.execute_async_script(
+            "axe.run().then(r => arguments[0](r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
+            ".map(v => [v.id, v.help, v.nodes.slice(0, 3).map(n => n.html + ' ' + n.failureSummary)])))")
+        assert not found, f"{where}, {theme}: {json.dumps(found, indent=1)}"

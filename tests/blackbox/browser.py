@@ -66,6 +66,11 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
             "width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 600})
 
+    def turn(self, theme):
+        """The page, light or dark."""
+        self.driver.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+        self.wait(lambda: not self.driver.execute_script("return document.getAnimations().length"), "theme")
+
     def open(self, url):
         self.driver.get(url)
 

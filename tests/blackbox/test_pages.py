@@ -268,48 +268,41 @@ PAGES = ("buildings", f"building/{SERIAL}", f"building/{SERIAL}/keys", f"buildin
          f"building/{SERIAL}/settings", "requests", "audit")
 
 
-LOOKS = [("light", DESKTOP), ("dark", PHONE), ("dark", DESKTOP), ("light", PHONE)]
+SIZES = (DESKTOP, PHONE)
 
 
-def turn(browser, theme):
-    browser.driver.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
-
-
-@pytest.mark.parametrize("theme, size", LOOKS)
-def test_axe_finds_no_serious_fault(building, browser, admin, axe, theme, size):
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_no_serious_fault(building, browser, admin, axe, size):
     prepare(building, admin)
     for path in PAGES:
         visit(browser, admin, path, size)
-        turn(browser, theme)
         browser.find("h1")
         browser.wait(lambda: "Loading" not in browser.text(), "end of loading")
         if path.endswith("/kit"):
             browser.click("button.leaf", "Chandelier")
-        assert_accessible(browser, axe, f"{path} at {size}, {theme}")
+        assert_accessible(browser, axe, f"{path} at {size}")
 
 
-@pytest.mark.parametrize("theme, size", LOOKS)
-def test_axe_finds_no_serious_fault_in_a_dialog(building, browser, admin, axe, theme, size):
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_no_serious_fault_in_a_dialog(building, browser, admin, axe, size):
     prepare(building, admin)
     made = admin.post(f"/servers/{SERIAL}/keys", {"scope": {"cidrs": ["10.0.0.0/8"]}}, 201)
     for path, name in (("buildings", "Add a building"), (f"building/{SERIAL}/keys", "Enable Integration Kit"),
                        (f"building/{SERIAL}/keys", made["id"]), (f"building/{SERIAL}/kit", "Import devices")):
         visit(browser, admin, path, size)
-        turn(browser, theme)
         if name == made["id"]:
             browser.click(f"[aria-label='Change {name}']")
         else:
             browser.click("button", name)
         browser.find("dialog[open]")
-        assert_accessible(browser, axe, f"{name} at {size}, {theme}")
+        assert_accessible(browser, axe, f"{name} at {size}")
 
 
-@pytest.mark.parametrize("theme, size", LOOKS)
-def test_axe_finds_no_serious_fault_in_the_login(login, browser, axe, theme, size):
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_no_serious_fault_in_the_login(login, browser, axe, size):
     visit(browser, login, size=size)
     browser.find("h1", "Log in")
-    turn(browser, theme)
-    assert_accessible(browser, axe, f"login at {size}, {theme}")
+    assert_accessible(browser, axe, f"login at {size}")
 
 
 def prepare(building, admin):
