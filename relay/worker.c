@@ -349,7 +349,7 @@ static void init_members(struct worker *w, struct relay *relay, unsigned index)
     atomic_store(&w->turned_ms, clock_now_ms());
     w->request_prefix = random_u64();
     exchange_table_init(&w->exchanges, index);
-    map_init(&w->tunnels_by_number, TUNNELS_MAX);
+    map_init_numbers(&w->tunnels_by_number, TUNNELS_MAX);
     list_init(&w->tunnels);
     list_init(&w->dirty_tunnels);
     list_init(&w->listeners);

@@ -86,15 +86,36 @@ uint64_t map_hash(const void *key, size_t len)
     return sip_hash(hash_key, key, len);
 }
 
+/* Fibonacci hashing (Knuth, "Sorting and Searching", 6.4): the product's high bits are the good
+ * ones, and slots are found by the low ones. */
+static uint64_t hash_number(const void *key, size_t len)
+{
+    uint64_t number = 0;
+    assert(len == sizeof(number));
+    memcpy(&number, key, sizeof(number));
+    number *= UINT64_C(0x9e3779b97f4a7c15);
+    return number ^ number >> 32;
+}
+
+static uint64_t hash_of(const struct map *m, const void *key, size_t len)
+{
+    return m->has_numbers ? hash_number(key, len) : map_hash(key, len);
+}
+
 void map_init(struct map *m, size_t max_items)
 {
     *m = (struct map){.max_items = max_items};
 }
 
+void map_init_numbers(struct map *m, size_t max_items)
+{
+    *m = (struct map){.max_items = max_items, .has_numbers = true};
+}
+
 void map_close(struct map *m)
 {
     free(m->slots);
-    map_init(m, m->max_items);
+    *m = (struct map){.max_items = m->max_items, .has_numbers = m->has_numbers};
 }
 
 /* Index of the key's slot, or of the free slot where it would go. There is always a free one. */
@@ -116,12 +137,12 @@ void *map_get(const struct map *m, const void *key, size_t len)
     if (m->n_items == 0) {
         return NULL;
     }
-    return m->slots[find_slot(m, key, len, map_hash(key, len))].value;
+    return m->slots[find_slot(m, key, len, hash_of(m, key, len))].value;
 }
 
 static int grow(struct map *m)
 {
-    struct map bigger = {.n_items = m->n_items, .max_items = m->max_items};
+    struct map bigger = *m;
     bigger.n_slots = m->n_slots == 0 ? MAP_FIRST_SLOTS : m->n_slots * 2;
     if (m->n_slots > SIZE_MAX / 2 / sizeof(*m->slots)) {
         return ERROR_NOMEM;
@@ -143,7 +164,7 @@ static int grow(struct map *m)
 
 int map_put(struct map *m, const void *key, size_t len, void *value)
 {
-    uint64_t hash = map_hash(key, len);
+    uint64_t hash = hash_of(m, key, len);
 
     assert(value != NULL);
     if (m->n_slots > 0 && m->slots[find_slot(m, key, len, hash)].value != NULL) {
@@ -184,7 +205,7 @@ void *map_remove(struct map *m, const void *key, size_t len)
     if (m->n_items == 0) {
         return NULL;
     }
-    size_t i = find_slot(m, key, len, map_hash(key, len));
+    size_t i = find_slot(m, key, len, hash_of(m, key, len));
     void *value = m->slots[i].value;
     if (value != NULL) {
         close_gap(m, i);

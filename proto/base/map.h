@@ -15,6 +15,7 @@ struct map {
     size_t n_items;
     size_t n_slots; /* power of two, or 0 */
     size_t max_items;
+    bool has_numbers;
 };
 
 /* SipHash-1-3 under the process's random key. */
@@ -22,6 +23,10 @@ uint64_t map_hash(const void *key, size_t len);
 
 /* No allocation until the first item. */
 void map_init(struct map *m, size_t max_items);
+
+/* The same for keys that are uint64_t or int64_t and that nobody else chooses, counters and ids of
+ * our own: they need no SipHash. */
+void map_init_numbers(struct map *m, size_t max_items);
 
 /* Frees the table, not the values. Idempotent. */
 void map_close(struct map *m);

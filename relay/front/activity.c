@@ -31,7 +31,7 @@ struct activity *activity_new(void)
         free(a);
         return NULL;
     }
-    map_init(&a->servers, ACTIVITY_SERVERS_MAX);
+    map_init_numbers(&a->servers, ACTIVITY_SERVERS_MAX);
     return a;
 }
 

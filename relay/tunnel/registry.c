@@ -13,7 +13,7 @@ struct registry_entry {
 
 void registry_init(struct registry *r, uint64_t now_ms)
 {
-    map_init(&r->servers, REGISTRY_SERVERS_MAX);
+    map_init_numbers(&r->servers, REGISTRY_SERVERS_MAX);
     r->n_up = 0;
     r->started_ms = now_ms;
 }

@@ -228,6 +228,31 @@ static void test_map_is_unchanged_when_memory_runs_out(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Counters, ids of a table, and what has nothing but high bits. */
+static void test_map_of_numbers_finds_each_and_nothing_else(void **state)
+{
+    (void)state;
+    static uint64_t numbers[3 * 64];
+    struct map by_number;
+    map_init_numbers(&by_number, sizeof(numbers) / sizeof(numbers[0]));
+    for (uint64_t i = 0; i < 64; i++) {
+        numbers[3 * i] = i;
+        numbers[3 * i + 1] = 1000000 + 16 * i;
+        numbers[3 * i + 2] = (i + 1) << 48;
+    }
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        assert_null(map_get(&by_number, &numbers[i], sizeof(numbers[i])));
+        assert_int_equal(map_put(&by_number, &numbers[i], sizeof(numbers[i]), &numbers[i]), 0);
+    }
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        uint64_t key = numbers[i];
+        assert_ptr_equal(map_get(&by_number, &key, sizeof(key)), &numbers[i]);
+        assert_ptr_equal(map_remove(&by_number, &key, sizeof(key)), &numbers[i]);
+        assert_null(map_get(&by_number, &key, sizeof(key)));
+    }
+    map_close(&by_number);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +266,7 @@ int main(void)
         CASE(test_map_removal_breaks_no_other_lookup),
         CASE(test_map_next_visits_every_item_once),
         CASE(test_map_close_is_idempotent_and_the_map_usable_after),
+        CASE(test_map_of_numbers_finds_each_and_nothing_else),
         CASE(test_map_is_unchanged_when_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
