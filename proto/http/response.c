@@ -58,12 +58,32 @@ static const char *scan_byte(struct response *r, char c)
     return NULL;
 }
 
-/* Length of the run of plain text at the start of `input`, which goes on in a line of fields:
- * scan_byte has nothing against any of it. At most what a head may still have. */
+/* What scan_byte looks at when a line of fields begins with it. */
+static bool begins_specially(char c)
+{
+    return c == ' ' || c == ':' || c == '\t' || c == '\r';
+}
+
+/* Length of what is like the pattern, whose bytes break no other rule. */
+static size_t status_line_run(const struct response *r, struct span input)
+{
+    size_t n = 0;
+    while (n < input.len && r->n_scanned + n < STATUS_LINE_BYTES &&
+           status_line_byte_ok(r->n_scanned + n, input.p[n])) {
+        n++;
+    }
+    return n;
+}
+
+/* Length of the run at the start of `input` that scan_byte has nothing against, be it none: of the
+ * status line, or of plain text in a line of fields. At most what a head may still have. */
 static size_t plain_run(const struct response *r, struct span input)
 {
     size_t room = RESPONSE_HEAD_BYTES_MAX - r->n_scanned;
-    if (r->n_scanned < STATUS_LINE_BYTES || r->last == '\r' || r->last == '\n') {
+    if (r->n_scanned < STATUS_LINE_BYTES) {
+        return status_line_run(r, input);
+    }
+    if (r->last == '\r' || (r->last == '\n' && begins_specially(input.p[0]))) {
         return 0;
     }
     return text_run((struct span){input.p, input.len < room ? input.len : room});
