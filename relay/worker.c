@@ -466,6 +466,9 @@ void worker_close(struct worker *w)
         request_close(r);
         free(r);
     }
+    while (w->n_spare_exchanges > 0) {
+        free(w->spare_exchanges[--w->n_spare_exchanges]);
+    }
     websocket_parser_free(w->spare_parser);
     tls_server_free(w->tls);
     tls_server_free(w->next_tls);

@@ -32,6 +32,9 @@
 /* Requests that are over and kept for the next ones until the worker ends, 4 to 6 kB each: malloc's
  * own cache of a thread takes nothing that long. */
 #define WORKER_SPARE_REQUESTS 256
+/* The same of exchanges, 176 bytes each: of such malloc's cache has seven, and requests come and go
+ * by dozens. */
+#define WORKER_SPARE_EXCHANGES 256
 
 struct worker;
 
@@ -95,6 +98,8 @@ struct worker {
     size_t n_parked;
     struct request *spare_requests[WORKER_SPARE_REQUESTS]; /* the last is the next to be used */
     size_t n_spare_requests;
+    struct exchange *spare_exchanges[WORKER_SPARE_EXCHANGES]; /* as those */
+    size_t n_spare_exchanges;
     struct websocket_parser *spare_parser; /* of all tunnels that are between frames */
     struct buffer scratch;                 /* text of an answer being written */
     struct buffer frame;                   /* websocket message being written */

@@ -15,6 +15,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/error.h"
+#include "proto/base/poison.h"
 #include "proto/http/field.h"
 #include "relay/front/exchange_internal.h"
 #include "relay/front/session.h"
@@ -31,7 +32,27 @@ uint64_t exchange_now_ms(const struct exchange *x)
     return worker_now_ms(x->worker);
 }
 
-/* Takes it out of everything and frees it. Its session has no exchange afterwards. */
+static struct exchange *take_exchange(struct worker *w)
+{
+    if (w->n_spare_exchanges == 0) {
+        return malloc(sizeof(struct exchange));
+    }
+    struct exchange *x = w->spare_exchanges[--w->n_spare_exchanges];
+    unpoison(x, sizeof(*x));
+    return x;
+}
+
+static void give_exchange(struct worker *w, struct exchange *x)
+{
+    if (w->n_spare_exchanges == WORKER_SPARE_EXCHANGES) {
+        free(x);
+        return;
+    }
+    poison(x, sizeof(*x));
+    w->spare_exchanges[w->n_spare_exchanges++] = x;
+}
+
+/* Takes it out of everything and gives its memory back. Its session has no exchange afterwards. */
 void exchange_release(struct exchange *x)
 {
     struct worker *w = x->worker;
@@ -50,7 +71,7 @@ void exchange_release(struct exchange *x)
     wheel_cancel(&x->deadline);
     exchange_table_remove(&w->exchanges, x->ref);
     x->session->exchange = NULL;
-    free(x);
+    give_exchange(w, x);
 }
 
 /* The tunnel's stream is of no use any more. */
@@ -268,8 +289,7 @@ void exchange_half_close(struct exchange *x)
 int exchange_start(struct session *s, int64_t key, int64_t server, bool with_feedback)
 {
     struct worker *w = s->worker;
-    struct exchange *x =
-        malloc(sizeof(*x)); /* until glibc 2.41 calloc takes nothing from malloc's cache */
+    struct exchange *x = take_exchange(w);
     if (x == NULL) {
         return ERROR_NOMEM;
     }
@@ -285,7 +305,7 @@ int exchange_start(struct session *s, int64_t key, int64_t server, bool with_fee
     };
     int err = exchange_table_add(&w->exchanges, x, &x->ref);
     if (err < 0) {
-        free(x);
+        give_exchange(w, x);
         return err;
     }
     list_init(&x->parked);
