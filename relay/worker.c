@@ -23,7 +23,7 @@
 #include "relay/front/session.h"
 #include "relay/router.h"
 #include "relay/tunnel/tunnel.h"
-#include "relay/tunnel/websocket.h"
+#include "proto/websocket/websocket.h"
 
 /* Idle sessions get so long for one more request when the relay drains: a client that is just
  * sending one should not meet a closed door. */

@@ -2,8 +2,9 @@
 /* libwebsockets 4.1.6 as a client on our loop.
  *
  * Happy path: link_open -> lws connects, does TLS (trust.c judges) and sends the upgrade, to which
- * append_authorization() adds the token -> on_open -> messages both ways -> link_finish sends a
- * close frame -> the relay's answer -> on_closed.
+ * append_authorization() adds the token -> on_open -> link_prepare hands the connection to
+ * link_wire.c -> messages both ways -> link_finish sends a close frame -> the relay's answer ->
+ * on_closed -> lws closes the connection.
  *
  * What the source of 4.1.6 taught, and why this file looks as it does:
  * - A wsi dies when lws wants it to, and lws_client_connect_via_info may return NULL though
@@ -12,11 +13,9 @@
  * - Its timeouts run from a timer that only its own socket events start. On a silent line they do
  *   not fire, so every deadline is ours, and link_abort wakes lws by lws_cancel_service.
  * - It follows redirects, with our Authorization header, unless it is told not to.
- * - lws_write outside the writeable callback is sound if the link is established and
- *   lws_partial_buffered is false, without extensions and with whole messages; that saves one loop
- *   turn per message.
- * - As Debian builds it (with _DEBUG), every close it is asked for is done twice, and the second
- *   one cuts the polite close short that the first one began. So we write the close frame.
+ * - What came behind the answer to the upgrade lies in a buffer of lws until its idle handle has
+ *   run, so that the hand-over waits for that. (A relay says nothing before HELLO but a GOAWAY; if
+ *   lws had only half of its frame, link_wire.c would find the rest unreadable.)
  * - A connection that is refused leaks its uv_poll handle, without its file; race.c has seen the
  *   address answer just before, so that this is rare. link_set.c closes such handles in the end. */
 #include "agent/tunnel/link_internal.h"
@@ -30,10 +29,10 @@
 /* Unsent bytes in the kernel. More would only make urgent frames wait behind bulk. */
 #define NOTSENT_BYTES 65536
 
-/* LWS_WRITE_CLOSE, the number that lws-write.h leaves out of its enum but for a comment. */
-#define WRITE_CLOSE ((enum lws_write_protocol)4)
-
 #define AUTHORIZATION "Authorization:"
+
+/* By the second turn behind the upgrade lws' idle handle has run. */
+#define LINK_HANDOVER_TURNS 2
 
 static struct link *find(struct link_set *s, const void *user)
 {
@@ -60,12 +59,37 @@ void link_stop_connecting(struct link *l)
     l->sent_len = 0;
 }
 
+static void stop_wire(struct link *l)
+{
+    if (l->wire != NULL) {
+        link_wire_stop(l->wire);
+        l->wire = NULL;
+    }
+}
+
 void link_free(struct link *l)
 {
+    stop_wire(l);
     link_stop_connecting(l);
     list_remove(&l->node);
     l->set->n_links--;
     free(l);
+}
+
+/* `text` has room for the reason, which the end borrows. */
+static struct link_end describe_end(const struct link *l, enum link_failure failure,
+                                    const char *reason, struct error_text *text)
+{
+    if (failure == LINK_LOST && !link_reached(l)) {
+        failure = LINK_UNREACHED;
+    }
+    (void)error_set(text, ERROR_CLOSED, "%s", l->reason.text[0] != '\0' ? l->reason.text : reason);
+    return (struct link_end){
+        .failure = l->peer_closed ? LINK_PEER_CLOSED : failure,
+        .was_open = l->was_open,
+        .close_code = l->peer_code,
+        .reason = text->text,
+    };
 }
 
 /* The wsi is gone, or as good as. */
@@ -74,26 +98,28 @@ static void end_link(struct link *l, enum link_failure failure, const char *reas
     const struct link_callbacks callbacks = l->callbacks;
     void *user = l->user;
     enum link_state state = l->state;
-    struct error_text copy;
-    if (failure == LINK_LOST && !link_reached(l)) {
-        failure = LINK_UNREACHED;
-    }
-    struct link_end end = {
-        .failure = l->peer_closed && !l->close_sent ? LINK_PEER_CLOSED : failure,
-        .was_open = l->was_open,
-        .close_code = l->peer_code,
-        .reason = copy.text,
-    };
+    struct error_text text;
+    struct link_end end = describe_end(l, failure, reason, &text);
 
     if (l->starting) {
         l->died = true; /* link_open returns the error */
         return;
     }
-    (void)error_set(&copy, ERROR_CLOSED, "%s", l->reason.text[0] != '\0' ? l->reason.text : reason);
     link_free(l);
     if (state != LINK_ABORTED) {
         callbacks.on_closed(user, &end);
     }
+}
+
+void link_end_open(struct link *l, const char *reason)
+{
+    const struct link_callbacks callbacks = l->callbacks;
+    void *user = l->user;
+    struct error_text text;
+    struct link_end end = describe_end(l, LINK_LOST, reason, &text);
+
+    link_abort(l);
+    callbacks.on_closed(user, &end);
 }
 
 static int on_failed(struct link *l, const char *in, size_t len)
@@ -168,65 +194,87 @@ static int on_established(struct link *l)
     }
     l->state = LINK_OPEN;
     l->was_open = true;
+    lws_cancel_service(l->set->context); /* wakes the loop for link_prepare */
     l->callbacks.on_open(l->user);
     return 0;
 }
 
-static int on_receive(struct link *l, const uint8_t *bytes, size_t len)
+bool link_prepare(struct link *l)
 {
-    if (l->state != LINK_OPEN) {
-        return l->state == LINK_ABORTED ? -1 : 0; /* what comes while we close is not read */
+    bool is_open = l->state == LINK_OPEN || l->state == LINK_FINISHING;
+
+    if (!is_open || l->wire != NULL || l->peer_closed || ++l->n_prepared < LINK_HANDOVER_TURNS) {
+        return true;
     }
-    if (!lws_frame_is_binary(l->wsi)) {
-        (void)error_set(&l->reason, ERROR_PEER, "%s sent a text message", l->relay.host);
-        link_finish(l, LINK_CLOSE_BAD_DATA);
+    l->wire = link_wire_start(l);
+    if (l->wire == NULL) {
+        link_end_open(l, "no memory or descriptor for the tunnel");
+        return false;
+    }
+    (void)link_send_due(l); /* if it fails the connection is lost, which on_closed tells */
+    return true;
+}
+
+int link_take_bytes(struct link *l, const uint8_t *bytes, size_t len)
+{
+    /* What comes while we close is not read. */
+    return l->state == LINK_OPEN ? l->callbacks.on_bytes(l->user, bytes, len) : 0;
+}
+
+int link_take_end(struct link *l)
+{
+    return l->state == LINK_OPEN ? l->callbacks.on_message_end(l->user) : 0;
+}
+
+void link_take_fault(struct link *l, int code)
+{
+    if (code < 0) {
+        return;
+    }
+    (void)error_set(&l->reason, ERROR_PEER,
+                    code == WEBSOCKET_CLOSE_UNSUPPORTED ? "%s sent a text message"
+                                                        : "%s broke the websocket protocol",
+                    l->relay.host);
+    link_finish(l, (uint16_t)code);
+}
+
+void link_take_close(struct link *l, uint16_t code)
+{
+    l->peer_closed = !l->close_sent;
+    l->peer_code = code == WEBSOCKET_CLOSE_NONE ? 0 : code;
+    link_finish(l, WEBSOCKET_CLOSE_NORMAL); /* RFC 6455 5.5.1: an answer, unless this is one */
+}
+
+int link_send_due(struct link *l)
+{
+    if (l->state != LINK_FINISHING || l->close_sent || !link_wire_can_send(l->wire)) {
         return 0;
     }
-    return l->callbacks.on_bytes(l->user, bytes, len, lws_is_final_fragment(l->wsi) != 0);
-}
-
-/* The close frame, as soon as nothing is before it. */
-static void send_close(struct link *l)
-{
-    unsigned char frame[LWS_PRE + 2];
-
-    if (l->close_sent || l->peer_closed) {
-        return;
-    }
-    if (lws_partial_buffered(l->wsi)) {
-        link_want_writable(l);
-        return;
-    }
     l->close_sent = true;
-    frame[LWS_PRE] = (unsigned char)(l->close_code >> 8);
-    frame[LWS_PRE + 1] = (unsigned char)l->close_code;
-    /* If it fails the connection is lost, which on_closed tells. */
-    (void)lws_write(l->wsi, frame + LWS_PRE, 2, WRITE_CLOSE);
+    return link_wire_send_close(l->wire, l->close_code);
 }
 
-static int on_writeable(struct link *l)
+/* Before the hand-over; lws tells text from binary, and has joined fragments to frames. */
+static int on_receive(struct link *l, const uint8_t *bytes, size_t len)
 {
-    if (l->state == LINK_OPEN) {
-        return 0; /* on_turn follows */
-    }
-    if (l->state != LINK_FINISHING) {
+    int rc = 0;
+
+    if (!lws_frame_is_binary(l->wsi)) {
+        link_take_fault(l, WEBSOCKET_CLOSE_UNSUPPORTED);
         return -1;
     }
-    send_close(l);
-    return 0;
+    if (len > 0) {
+        rc = link_take_bytes(l, bytes, len);
+    }
+    return rc == 0 && lws_is_final_fragment(l->wsi) != 0 ? link_take_end(l) : rc;
 }
 
+/* Before the hand-over. lws answers it. */
 static int on_peer_close(struct link *l, const uint8_t *payload, size_t len)
 {
     l->peer_closed = true;
     if (len >= 2) {
         l->peer_code = (uint16_t)(payload[0] << 8 | payload[1]);
-    }
-    if (l->close_sent) {
-        return -1; /* the answer to ours: lws may hang up */
-    }
-    if (l->state == LINK_OPEN) {
-        l->state = LINK_FINISHING; /* nothing may be sent behind the answer, which lws sends */
     }
     return 0;
 }
@@ -239,7 +287,6 @@ static int on_link_event(struct link *l, enum lws_callback_reasons reason, void 
     case LWS_CALLBACK_CLIENT_FILTER_PRE_ESTABLISH: return check_subprotocol(l);
     case LWS_CALLBACK_CLIENT_ESTABLISHED: return on_established(l);
     case LWS_CALLBACK_CLIENT_RECEIVE: return on_receive(l, in, len);
-    case LWS_CALLBACK_CLIENT_WRITEABLE: return on_writeable(l);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE: return on_peer_close(l, in, len);
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: return on_failed(l, in, len);
     case LWS_CALLBACK_CLIENT_CLOSED:
@@ -271,26 +318,19 @@ bool link_reached(const struct link *l)
 
 bool link_can_send(const struct link *l)
 {
-    return l->state == LINK_OPEN && lws_partial_buffered(l->wsi) == 0;
+    return l->state == LINK_OPEN && l->wire != NULL && link_wire_can_send(l->wire);
 }
 
 uint8_t *link_buffer(struct link_set *s, size_t *cap)
 {
     *cap = LINK_BUFFER_BYTES;
-    return s->buffer + LWS_PRE;
+    return s->buffer + WEBSOCKET_HEADER_BYTES_MAX;
 }
 
 int link_send(struct link *l, size_t len)
 {
-    int n = lws_write(l->wsi, l->set->buffer + LWS_PRE, len, LWS_WRITE_BINARY);
-    return n < (int)len ? ERROR_CLOSED : 0;
-}
-
-void link_want_writable(struct link *l)
-{
-    if (l->wsi != NULL) {
-        (void)lws_callback_on_writable(l->wsi); /* fails only for a wsi that is dying: on_closed */
-    }
+    uint8_t *payload = l->set->buffer + WEBSOCKET_HEADER_BYTES_MAX;
+    return link_wire_send(l->wire, WEBSOCKET_BINARY, payload, len);
 }
 
 void link_finish(struct link *l, uint16_t close_code)
@@ -298,7 +338,9 @@ void link_finish(struct link *l, uint16_t close_code)
     if (l->state == LINK_OPEN) {
         l->state = LINK_FINISHING;
         l->close_code = close_code;
-        send_close(l);
+        if (l->wire != NULL) {
+            (void)link_send_due(l); /* if it fails the connection is lost, which on_closed tells */
+        }
     }
 }
 
@@ -320,6 +362,7 @@ uint32_t link_silent_in_ms(const struct link *l)
 void link_abort(struct link *l)
 {
     l->state = LINK_ABORTED;
+    stop_wire(l);
     link_stop_connecting(l);
     if (l->wsi == NULL) {
         link_free(l);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The websocket connections of the agent: all that is known of libwebsockets.
+/* The websocket connections of the agent: all that is known of libwebsockets, which makes them
+ * (proxy, TLS, upgrade); what they carry then is link_wire.c's.
  *
  * One link_set per process and loop. A lane is what all connections to one relay share: its trust
  * and its proxy. A link is one connection.
@@ -35,9 +36,8 @@
 #define LINK_PROXIED_HOST_BYTES 91
 #define LINK_PROXY_SECRET_BYTES 95
 
-/* Websocket close codes that we send (RFC 6455 section 7.4.1). */
+/* The websocket close code of an orderly end (RFC 6455 section 7.4.1). */
 #define LINK_CLOSE_GOING_AWAY 1001
-#define LINK_CLOSE_BAD_DATA   1003
 
 struct link_set;
 struct link_lane;
@@ -84,9 +84,10 @@ struct link_end {
 struct link_callbacks {
     /* The upgrade is done. */
     void (*on_open)(void *user);
-    /* Bytes of a message; `end` after its last. Not 0 = close the connection (on_closed follows).
-     */
-    int (*on_bytes)(void *user, const uint8_t *bytes, size_t len, bool end);
+    /* Bytes of a message. Not 0 = close the connection (on_closed follows); so below. */
+    int (*on_bytes)(void *user, const uint8_t *bytes, size_t len);
+    /* The message is complete. */
+    int (*on_message_end)(void *user);
     /* Once or twice per turn of the loop, while the link is open: after what arrived was read, and
      * before the loop sleeps. This is where to send. */
     void (*on_turn)(void *user);
@@ -115,7 +116,8 @@ int link_open(struct link_lane *lane, const struct link_target *target,
 /* False while only kernels, or a proxy, can have heard of the link. */
 bool link_reached(const struct link *l);
 
-/* True if link_send may be called now: open, and nothing of an earlier message is waiting. */
+/* True if link_send may be called now: open, and nothing of an earlier message is waiting. It
+ * becomes true only before an on_turn. */
 bool link_can_send(const struct link *l);
 
 /* Round trip to the relay (or the proxy) as the kernel has measured it; 0 if it is not known. */
@@ -132,9 +134,6 @@ uint8_t *link_buffer(struct link_set *s, size_t *cap);
 
 /* Sends `len` bytes of the buffer as one message. 0, or ERROR_CLOSED: link_abort it. */
 int link_send(struct link *l, size_t len);
-
-/* Wakes the loop, and so brings on_turn, when the socket takes more. */
-void link_want_writable(struct link *l);
 
 /* A close frame after what was sent; on_closed follows, at the latest when the caller loses
  * patience and calls link_abort. */

@@ -133,7 +133,6 @@ static int flush(struct tunnel *t)
 
     while (mux_wants_send(t->mux)) {
         if (!link_can_send(t->link)) {
-            link_want_writable(t->link);
             return 0;
         }
         size_t len = mux_pull(t->mux, bytes, cap, now_ms(t));
@@ -224,7 +223,8 @@ static bool stalled(const struct tunnel *t)
     return now_ms(t) > t->armed_ms && now_ms(t) - t->armed_ms > TUNNEL_STALL_MS;
 }
 
-static int on_bytes(void *user, const uint8_t *bytes, size_t len, bool end_of_message)
+/* What it finds wrong is handled in on_turn, outside the link's event. */
+static int on_bytes(void *user, const uint8_t *bytes, size_t len)
 {
     struct tunnel *t = user;
 
@@ -235,11 +235,17 @@ static int on_bytes(void *user, const uint8_t *bytes, size_t len, bool end_of_me
         note(t, lost_class(t), "this process stood still; the relay has given the tunnel up");
         return -1;
     }
-    int rc = mux_recv(t->mux, bytes, len, now_ms(t));
-    if (rc == 0 && end_of_message) {
-        rc = mux_recv_end(t->mux, now_ms(t));
+    (void)mux_recv(t->mux, bytes, len, now_ms(t));
+    return 0;
+}
+
+static int on_message_end(void *user)
+{
+    struct tunnel *t = user;
+
+    if (t->state != TUNNEL_CLOSING && mux_fault(t->mux) == MUX_FAULT_NONE) {
+        (void)mux_recv_end(t->mux, now_ms(t));
     }
-    (void)rc; /* the fault is handled in on_turn, outside lws */
     return 0;
 }
 
@@ -356,6 +362,7 @@ int tunnel_open(const struct tunnel_settings *settings, const struct tunnel_call
     static const struct link_callbacks link_callbacks = {
         .on_open = on_open,
         .on_bytes = on_bytes,
+        .on_message_end = on_message_end,
         .on_turn = on_turn,
         .on_closed = on_closed,
     };

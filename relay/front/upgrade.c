@@ -12,7 +12,7 @@
 #include "proto/http/field.h"
 #include "relay/front/access.h"
 #include "relay/front/session.h"
-#include "relay/tunnel/websocket.h"
+#include "proto/websocket/websocket.h"
 #include "relay/worker.h"
 
 /* Longest base64 of "serial:token", and what it decodes to. */

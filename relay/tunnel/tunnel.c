@@ -56,10 +56,9 @@ static bool send_message(struct tunnel *t)
     if (len == 0) {
         return false;
     }
-    uint8_t header[WEBSOCKET_HEADER_BYTES_MAX];
-    size_t header_len = websocket_pack_header(header, len);
-    memcpy(payload - header_len, header, header_len);
-    return conn_write(t->conn, payload - header_len, header_len + len) == 0;
+    size_t frame_len = 0;
+    uint8_t *bytes = websocket_wrap(payload, len, WEBSOCKET_BINARY, NULL, &frame_len);
+    return conn_write(t->conn, bytes, frame_len) == 0;
 }
 
 static void flush(struct tunnel *t)
@@ -278,7 +277,7 @@ static int make_parts(struct tunnel *t)
 {
     static const struct websocket_callbacks callbacks = {on_bytes, on_message_end, on_ping,
                                                          on_peer_close};
-    t->websocket = websocket_new(&callbacks, t, &t->worker->spare_parser);
+    t->websocket = websocket_new(WEBSOCKET_SERVER, &callbacks, t, &t->worker->spare_parser);
     t->mux = make_mux(t);
     if (t->websocket == NULL || t->mux == NULL) {
         return ERROR_NOMEM;

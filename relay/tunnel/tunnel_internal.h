@@ -14,7 +14,7 @@
 #include "relay/ref.h"
 #include "relay/store/directory.h"
 #include "relay/tunnel/probe.h"
-#include "relay/tunnel/websocket.h"
+#include "proto/websocket/websocket.h"
 
 /* Longest address text: an IPv6 address with port. */
 #define TUNNEL_ADDRESS_BYTES 64

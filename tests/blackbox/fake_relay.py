@@ -31,6 +31,7 @@ NO, YES, UNKNOWN = 0, 1, 2
 RESET_CLIENT_GONE, RESET_UNREACHABLE, RESET_BAD_ANSWER, RESET_OVERLOADED, RESET_REFUSED = 2, 4, 5, 6, 7
 GOAWAY_SHUTDOWN, GOAWAY_REPLACED, GOAWAY_DISABLED, GOAWAY_VERSION, GOAWAY_PROTOCOL, GOAWAY_EXHAUSTED = range(1, 7)
 
+MESSAGE_BYTES_MAX = 65536  # proto/websocket/websocket.h
 OP_BINARY, OP_CLOSE, OP_PING, OP_PONG = 2, 8, 9, 10
 
 
@@ -73,6 +74,20 @@ def pack_message(data, opcode=OP_BINARY):
     else:
         head += struct.pack(">BQ", 127, len(data))
     return head + data
+
+
+def cut_messages(frames):
+    """Messages of whole frames, as long as a message may be; what is short enough stays as it is."""
+    while len(frames) > MESSAGE_BYTES_MAX:
+        n = 0
+        while True:
+            (length,) = struct.unpack_from("<H", frames, n + 6)
+            if n + 8 + length > MESSAGE_BYTES_MAX:
+                break
+            n += 8 + length
+        yield frames[:n]
+        frames = frames[n:]
+    yield frames
 
 
 def pack_request(stream, path, query=None, method=GET, body=None, fields=(), request_id="rq-1"):
@@ -145,6 +160,7 @@ class Tunnel:
         self.upgrade = upgrade
         self.close_code = None
         self.frames = []  # received, not yet asked for
+        self.pongs = []  # payloads of websocket pongs
         self.hello = None
 
     # websocket
@@ -178,6 +194,8 @@ class Tunnel:
                 self.send_message(data[:2], OP_CLOSE)
             raise Closed
         assert opcode in (OP_BINARY, OP_PONG), opcode
+        if opcode == OP_PONG:
+            self.pongs.append(data)
         at = 0
         while opcode == OP_BINARY and at < len(data):
             stream, type_, flags, length = struct.unpack_from("<IBBH", data, at)
@@ -199,7 +217,8 @@ class Tunnel:
                 self._take_message()
 
     def send(self, *frames):
-        self.send_message(b"".join(frames))
+        for message in cut_messages(b"".join(frames)):
+            self.send_message(message)
 
     def greet(self, ping_idle_ms=20000, reply_deadline_ms=10000, generation=7, version=1, extra=b""):
         """HELLO and WELCOME."""
@@ -313,10 +332,18 @@ class Identity:
 
 
 class FakeRelay(Server):
-    """`answer(upgrade)` gives the bytes that answer an upgrade, or None for the right ones."""
+    """`answer(upgrade)` gives the bytes that answer an upgrade, or None for the right ones; `behind`
+    are sent with those, in the same TLS record."""
 
     def __init__(
-        self, identity, answer=None, family=socket.AF_INET, subprotocol=SUBPROTOCOL, host=None, port=0
+        self,
+        identity,
+        answer=None,
+        family=socket.AF_INET,
+        subprotocol=SUBPROTOCOL,
+        host=None,
+        port=0,
+        behind=b"",
     ):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(identity.certificate, identity.key)
@@ -324,6 +351,7 @@ class FakeRelay(Server):
         self.context.sni_callback = self._on_name
         self.names = []  # server name indications, None = there was none
         self.answer = answer
+        self.behind = behind
         self.subprotocol = subprotocol
         self.upgrades = queue.Queue()  # all upgrade requests
         self._tunnels = queue.Queue()
@@ -352,6 +380,7 @@ class FakeRelay(Server):
             + base64.b64encode(accept.digest())
             + (f"\r\nSec-WebSocket-Protocol: {self.subprotocol}" if self.subprotocol else "").encode()
             + b"\r\n\r\n"
+            + self.behind
         )
         self._tunnels.put(Tunnel(tls, upgrade))
 

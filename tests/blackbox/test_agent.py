@@ -568,6 +568,22 @@ def test_goaway_after_which_the_agent_is_back_at_once(setup, reason, sentence, k
     assert tunnel.wait_closed() == 1001
 
 
+@pytest.mark.parametrize(
+    "frame, said",
+    [
+        (pack(fake.GOAWAY, 0, struct.pack("<HHI", GOAWAY_REPLACED, 0, 0)), "another agent with this serial"),
+        (None, r"relay closed the tunnel \(code 1011\)"),
+    ],
+    ids=["goaway", "close"],
+)
+def test_what_comes_with_the_answer_to_the_upgrade_counts(setup, frame, said):
+    """The one read that brings the answer brings this as well."""
+    close = fake.pack_message(struct.pack(">H", 1011), fake.OP_CLOSE)
+    relay = setup.relay(behind=close if frame is None else fake.pack_message(frame))
+    setup.start(relay.url())
+    setup.agent.wait_log(said)
+
+
 @pytest.mark.parametrize("then", [b"", fake.pack_message(pack(fake.PING, 0, b"12345678"))], ids=["alone", "more"])
 def test_fault_is_told(setup, then):
     """Also if more comes with it: that is not read."""

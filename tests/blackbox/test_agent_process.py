@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -234,7 +235,7 @@ def test_of_too_many_draining_tunnels_the_oldest_is_cut(setup):
         assert tunnel.response(1).body == b"finished"
 
 
-@pytest.mark.parametrize("end", ["read", "goaway", "text"])
+@pytest.mark.parametrize("end", ["read", "goaway", "text", "close"])
 def test_a_relay_that_does_not_read_for_a_while_misses_nothing(setup, end):
     """More answers than the sockets hold; then it reads, or wants the end first."""
     relay = setup.relay()
@@ -247,13 +248,21 @@ def test_a_relay_that_does_not_read_for_a_while_misses_nothing(setup, end):
     for _ in streams:
         setup.server.request().answer(body)
     wait_until(lambda: setup.status()["server"]["calls"] == len(streams), "all answered by the server")
+    tunnel.send_message(b"early", fake.OP_PING)
+    tunnel.send_message(b"late", fake.OP_PING)
     if end == "goaway":
         tunnel.goaway(GOAWAY_SHUTDOWN)
     elif end == "text":
         tunnel.send_message(b"hello", opcode=1)
         assert tunnel.wait_closed() == 1003
         return
+    elif end == "close":
+        tunnel.send_message(struct.pack(">H", 1011), fake.OP_CLOSE)
+        assert tunnel.wait_closed() == 1000
+        setup.agent.wait_log(r"relay closed the tunnel \(code 1011\)")
+        return
     for stream in streams:
         assert tunnel.response(stream).body == body
+    assert tunnel.pongs[-1] == b"late"
     if end == "goaway":
         assert tunnel.wait_closed() == 1001

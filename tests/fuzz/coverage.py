@@ -29,7 +29,7 @@ ABOUT = {
     "request": r"proto/http/(request\w*|chunked|field)\.c",
     "response": r"proto/http/(response\w*|chunked|field)\.c",
     "scope": r"relay/store/(scope\w*|cidr)\.c",
-    "websocket": r"relay/tunnel/websocket\.c",
+    "websocket": r"proto/websocket/websocket\.c",
 }
 
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames of a hostile agent behind a sound handshake.
+/* Frames of a hostile agent, and of a hostile relay, behind a sound handshake.
  *
- * The first byte seeds the sizes of pieces; the rest is fed in one piece and in those pieces. Both
- * must tell the same, and what is told must keep the promises of relay/tunnel/websocket.h. The
- * beginning of the input is also tried as a Sec-WebSocket-Key. */
-#include "relay/tunnel/websocket.h"
+ * The first byte seeds the sizes of pieces; the rest is fed to either end in one piece and in those
+ * pieces. Both ways must tell the same, and what is told must keep the promises of
+ * proto/websocket/websocket.h. The beginning of the input is also tried as a Sec-WebSocket-Key. */
+#include "proto/websocket/websocket.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +94,8 @@ static int feed(struct websocket *w, const uint8_t *bytes, size_t len)
 }
 
 /* `cuts` 0: one piece; else its value seeds the sizes of the pieces. */
-static struct account parse(const uint8_t *bytes, size_t len, uint32_t cuts)
+static struct account parse(enum websocket_role role, const uint8_t *bytes, size_t len,
+                            uint32_t cuts)
 {
     static const struct websocket_callbacks callbacks = {
         .on_bytes = on_bytes,
@@ -104,7 +105,7 @@ static struct account parse(const uint8_t *bytes, size_t len, uint32_t cuts)
     };
     struct account a = {.sum = 2166136261u};
     struct websocket_parser *spare = NULL;
-    struct websocket *w = websocket_new(&callbacks, &a, &spare);
+    struct websocket *w = websocket_new(role, &callbacks, &a, &spare);
     require(w != NULL);
     for (size_t at = 0; a.result == 0 && at < len;) {
         size_t n = len - at;
@@ -137,15 +138,21 @@ static void try_key(const uint8_t *bytes, size_t len)
     }
 }
 
+static void try_cuts(enum websocket_role role, const uint8_t *bytes, size_t len, uint32_t cuts)
+{
+    struct account whole = parse(role, bytes, len, 0);
+    struct account pieces = parse(role, bytes, len, cuts);
+    require(whole.sum == pieces.sum && whole.result == pieces.result &&
+            whole.closed == pieces.closed);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2) {
         return 0;
     }
-    struct account whole = parse(data + 1, size - 1, 0);
-    struct account pieces = parse(data + 1, size - 1, (uint32_t)data[0] + 1);
-    require(whole.sum == pieces.sum && whole.result == pieces.result &&
-            whole.closed == pieces.closed);
+    try_cuts(WEBSOCKET_SERVER, data + 1, size - 1, (uint32_t)data[0] + 1);
+    try_cuts(WEBSOCKET_CLIENT, data + 1, size - 1, (uint32_t)data[0] + 1);
     try_key(data + 1, size - 1);
     return 0;
 }

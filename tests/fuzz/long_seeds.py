@@ -9,7 +9,7 @@ limit once within and once beyond. The fuzzer does not find such lengths by itse
 import sys
 from pathlib import Path
 
-LINE, HEAD, BODY, MESSAGE, KEPT = 8192, 16384, 65536, 65536, 4096  # proto/http, relay/tunnel/websocket.h
+LINE, HEAD, BODY, MESSAGE, KEPT = 8192, 16384, 65536, 65536, 4096  # proto/http, proto/websocket/websocket.h
 HOST = b"Host: relay.example\r\n"
 
 

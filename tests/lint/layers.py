@@ -19,6 +19,7 @@ MAY_INCLUDE = {
     "proto/json": ("proto/base", "proto/json"),
     "proto/wire": ("proto/base", "proto/wire"),
     "proto/http": ("proto/base", "proto/http"),
+    "proto/websocket": ("proto/base", "proto/websocket"),
     "proto/pages": ("proto/base", "proto/json", "proto/http", "proto/pages"),
     "proto/io": ("proto/base", "proto/io"),
     "relay": ("proto", "relay"),
@@ -29,7 +30,7 @@ MAY_INCLUDE = {
 # Third-party header -> folders that may include it.
 ONLY_IN = (
     (re.compile(r"libwebsockets(\.h|/.*)"), ("agent/tunnel",)),
-    (re.compile(r"wslay/.*"), ("relay/tunnel", "tests/unit/tunnel")),
+    (re.compile(r"wslay/.*"), ("proto/websocket", "tests/unit/websocket")),
     (re.compile(r"(llhttp/)?llhttp\.h"), ("proto/http", "tests/simulator", "tests/unit/http")),
     (re.compile(r"sqlite3(ext)?\.h"), ("relay/store", "tests/unit/store")),
 )
@@ -203,9 +204,9 @@ SAMPLES = (
     ("agent/tunnel/a.c", "#include <libwebsockets.h>", None),
     ("agent/upstream/a.c", "#include <libwebsockets.h>", (2, "only in agent/tunnel")),
     ("proto/io/a.c", "#include <libwebsockets.h>", (2, "only in agent/tunnel")),
-    ("relay/tunnel/a.c", "#include <wslay/wslay.h>", None),
-    ("relay/front/a.c", "#include <wslay/wslay.h>", (2, "only in relay/tunnel")),
-    ("agent/tunnel/a.c", "#include <wslay/wslay.h>", (2, "only in relay/tunnel")),
+    ("proto/websocket/a.c", "#include <wslay/wslay.h>", None),
+    ("relay/front/a.c", "#include <wslay/wslay.h>", (2, "only in proto/websocket")),
+    ("agent/tunnel/a.c", "#include <wslay/wslay.h>", (2, "only in proto/websocket")),
     ("proto/http/a.c", "#include <llhttp.h>", None),
     ("tests/simulator/a.c", "#include <llhttp.h>", None),
     ("relay/front/a.c", "#include <llhttp.h>", (2, "only in proto/http")),

@@ -16,11 +16,3 @@ tnx_unit(relay/registry relay_serve)
 tnx_failing_allocator(test_relay_registry)
 tnx_unit(relay/roster relay_serve)
 tnx_unit(relay/watchdog relay_serve)
-# A client's frames, and the log of what they give.
-add_library(test_relay_frames STATIC relay/frames.c)
-target_link_libraries(test_relay_frames PUBLIC relay_serve PkgConfig::cmocka)
-
-tnx_unit(relay/websocket test_relay_frames)
-tnx_unit(relay/websocket_control test_relay_frames)
-tnx_unit(relay/websocket_send test_relay_frames)
-tnx_failing_allocator(test_relay_websocket_send)

@@ -33,12 +33,18 @@ static void on_open(void *user)
     fail(); /* nobody here can answer an upgrade */
 }
 
-static int on_bytes(void *user, const uint8_t *bytes, size_t len, bool end)
+static int on_bytes(void *user, const uint8_t *bytes, size_t len)
 {
     (void)user;
     (void)bytes;
     (void)len;
-    (void)end;
+    fail();
+    return -1;
+}
+
+static int on_message_end(void *user)
+{
+    (void)user;
     fail();
     return -1;
 }
@@ -58,6 +64,14 @@ static void on_closed(void *user, const struct link_end *end)
     (void)snprintf(reason, sizeof(reason), "%s", end->reason);
     uv_stop(&loop);
 }
+
+static const struct link_callbacks link_callbacks = {
+    .on_open = on_open,
+    .on_bytes = on_bytes,
+    .on_message_end = on_message_end,
+    .on_turn = on_turn,
+    .on_closed = on_closed,
+};
 
 static void on_limit(uv_timer_t *timer)
 {
@@ -120,14 +134,13 @@ static int tear_down(void **state)
 
 static int open_link(struct link **l, struct error_text *e)
 {
-    static const struct link_callbacks callbacks = {on_open, on_bytes, on_turn, on_closed};
     const struct link_target target = {
         .relay = &relay,
         .address = (const struct sockaddr *)&address,
         .serial = "TNX-0001",
         .token = "token",
     };
-    return link_open(lane, &target, &callbacks, &loop, l, e);
+    return link_open(lane, &target, &link_callbacks, &loop, l, e);
 }
 
 /* Until on_closed, or for `ms`. */
@@ -208,7 +221,6 @@ static void test_link_of_a_lane_that_is_used_again(void **state)
 
 static void test_link_serial_and_token_at_their_limits(void **state)
 {
-    static const struct link_callbacks callbacks = {on_open, on_bytes, on_turn, on_closed};
     char serial[LINK_SERIAL_BYTES];
     char token[SECRET_BYTES];
     struct link *l = NULL;
@@ -225,7 +237,7 @@ static void test_link_serial_and_token_at_their_limits(void **state)
         .serial = serial,
         .token = token,
     };
-    assert_int_equal(link_open(lane, &target, &callbacks, &loop, &l, &e), 0);
+    assert_int_equal(link_open(lane, &target, &link_callbacks, &loop, &l, &e), 0);
     link_abort(l);
 }
 
@@ -272,7 +284,6 @@ static void test_link_set_without_memory_is_an_error_or_the_end_of_the_program(v
 /* libwebsockets 4.1.6 does not look whether it got what a vhost is made of. */
 static void test_link_of_a_lane_that_was_made_when_memory_ended(void **state)
 {
-    static const struct link_callbacks callbacks = {on_open, on_bytes, on_turn, on_closed};
     static struct link_lane *lanes[256];
     const struct trust_settings trust = {.relay = &relay};
     size_t n = 0;
@@ -292,7 +303,7 @@ static void test_link_of_a_lane_that_was_made_when_memory_ended(void **state)
                 .token = "token",
             };
             struct link *l = NULL;
-            if (link_open(lanes[n], &target, &callbacks, &loop, &l, &e) == 0) {
+            if (link_open(lanes[n], &target, &link_callbacks, &loop, &l, &e) == 0) {
                 link_abort(l);
             }
         }

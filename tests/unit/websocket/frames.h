@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For the tests of relay/tunnel/websocket.h: a stream of a client's frames, and the log of what it
- * gives, which must be the same for every way of cutting the stream.
+/* For the tests of proto/websocket/websocket.h: a stream of a client's frames, and the log of what
+ * it gives, which must be the same for every way of cutting the stream.
  *
  * The log has bytes as they are, "|" for the end of a message, "(…)" for a ping, "<code>" for a
  * close, and at the end "=result" of the last feed. */
-#ifndef TESTS_UNIT_RELAY_FRAMES_H
-#define TESTS_UNIT_RELAY_FRAMES_H
+#ifndef TESTS_UNIT_WEBSOCKET_FRAMES_H
+#define TESTS_UNIT_WEBSOCKET_FRAMES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "proto/base/buffer.h"
-#include "relay/tunnel/websocket.h"
+#include "proto/websocket/websocket.h"
 
 #define FRAMES_BYTES_MAX ((size_t)300 * 1024)
 
 /* What a client puts between length and payload: zeros, which leave the payload readable. */
 #define MASK "\0\0\0\0"
+
+/* Who takes the frames; the server unless a test says otherwise. */
+extern enum websocket_role frames_role;
 
 /* What the websocket's owner does. */
 extern bool frames_stop_at_bytes;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tests of relay/tunnel/websocket.h against RFC 6455: pings, pongs and closing. */
-#include "relay/tunnel/websocket.h"
+/* Tests of proto/websocket/websocket.h against RFC 6455: pings, pongs and closing. */
+#include "proto/websocket/websocket.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/unit/relay/frames.h"
+#include "tests/unit/websocket/frames.h"
 
 /* ---- control frames ---- */
 

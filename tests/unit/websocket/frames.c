@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams of frames, and their logs over all ways of cutting a stream. */
-#include "tests/unit/relay/frames.h"
+#include "tests/unit/websocket/frames.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #define EVERY_CUT_BYTES 600
 #define NEAR_BYTES      64
 
+enum websocket_role frames_role;
 bool frames_stop_at_bytes;
 bool frames_stop_at_end;
 
@@ -24,6 +25,7 @@ int frames_set_up(void **state)
 {
     (void)state;
     buffer_init(&log_text, FRAMES_BYTES_MAX);
+    frames_role = WEBSOCKET_SERVER;
     frames_stop_at_bytes = false;
     frames_stop_at_end = false;
     return 0;
@@ -94,7 +96,7 @@ const char *frames_run(const void *frames, size_t len, size_t first, size_t step
     const uint8_t *bytes = frames;
     char text[16];
     struct websocket_parser *spare = NULL;
-    struct websocket *w = websocket_new(&frames_callbacks, NULL, &spare);
+    struct websocket *w = websocket_new(frames_role, &frames_callbacks, NULL, &spare);
     assert_non_null(w);
     buffer_clear(&log_text);
     int result = 0;
@@ -139,16 +141,15 @@ void frames_expect(const void *frames, size_t len, const char *expected)
 
 void frames_add(struct buffer *frames, uint8_t first, size_t len)
 {
-    uint8_t head[WEBSOCKET_HEADER_BYTES_MAX];
-    uint8_t *room = NULL;
-    size_t head_len = websocket_pack_header(head, len);
-    head[0] = first;
-    head[1] |= 0x80;
-    assert_int_equal(buffer_append(frames, head, head_len), 0);
-    assert_int_equal(buffer_append(frames, MASK, 4), 0);
-    assert_int_equal(buffer_reserve(frames, len, &room), 0);
-    memset(room, 'x', len);
-    buffer_commit(frames, len);
+    uint8_t *payload = malloc(WEBSOCKET_HEADER_BYTES_MAX + len);
+    size_t frame_len = 0;
+    assert_non_null(payload);
+    memset(payload + WEBSOCKET_HEADER_BYTES_MAX, 'x', len);
+    uint8_t *frame = websocket_wrap(payload + WEBSOCKET_HEADER_BYTES_MAX, len, WEBSOCKET_BINARY,
+                                    (const uint8_t *)MASK, &frame_len);
+    frame[0] = first;
+    assert_int_equal(buffer_append(frames, frame, frame_len), 0);
+    free(payload);
 }
 
 void frames_expect_fill(const struct buffer *frames, size_t n_fill, const char *end)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server's end of a websocket. wslay's frame interface returns a frame in pieces: the first
+/* Either end of a websocket. wslay's frame interface returns a frame in pieces: the first
  * return of each carries its header, later ones more payload; it has no limit of its own and checks
  * neither opcodes nor masks nor the order of fragments, so that is done here on the first piece.
  *
  * wslay's context is 4 kB of buffer, more than everything else of an idle tunnel but TLS: a
- * websocket has one only while a frame is incomplete, and all of a worker take the same one
+ * websocket has one only while a frame is incomplete, and all of a thread take the same one
  * otherwise. */
-#include "relay/tunnel/websocket.h"
+#include "proto/websocket/websocket.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -25,6 +25,7 @@ struct websocket_parser {
 };
 
 struct websocket {
+    enum websocket_role role;
     struct websocket_parser *parser; /* owned; NULL between frames */
     struct websocket_parser **spare; /* where it comes from and goes back to */
     size_t partial_bytes;            /* given to wslay, of frames that are not complete */
@@ -101,13 +102,15 @@ static void give_parser(struct websocket *w)
     w->parser = NULL;
 }
 
-struct websocket *websocket_new(const struct websocket_callbacks *callbacks, void *user,
+struct websocket *websocket_new(enum websocket_role role,
+                                const struct websocket_callbacks *callbacks, void *user,
                                 struct websocket_parser **spare)
 {
     struct websocket *w = calloc(1, sizeof(*w));
     if (w == NULL) {
         return NULL;
     }
+    w->role = role;
     w->callbacks = *callbacks;
     w->user = user;
     w->spare = spare;
@@ -151,7 +154,8 @@ static int check_data_frame(struct websocket *w, const struct wslay_frame_iocb *
 /* Judges the header of a new frame. */
 static int begin_frame(struct websocket *w, const struct wslay_frame_iocb *f)
 {
-    if (f->mask == 0 || f->rsv != 0) {
+    bool must_be_masked = w->role == WEBSOCKET_SERVER;
+    if ((f->mask != 0) != must_be_masked || f->rsv != 0) {
         return WEBSOCKET_CLOSE_PROTOCOL;
     }
     w->opcode = f->opcode;
@@ -219,7 +223,7 @@ static bool utf8_ok(const uint8_t *p, size_t len)
 
 static int end_close(struct websocket *w)
 {
-    unsigned code = 1005;
+    unsigned code = WEBSOCKET_CLOSE_NONE;
     if (w->control_len == 1) {
         return WEBSOCKET_CLOSE_PROTOCOL;
     }
@@ -233,17 +237,23 @@ static int end_close(struct websocket *w)
     return -1;
 }
 
-/* What a masked frame takes on the wire (RFC 6455 5.2); wslay refuses longer forms of a length. */
-static size_t frame_bytes(size_t payload_len)
+/* Bytes of the length behind the first two (RFC 6455 5.2). */
+static size_t length_bytes(size_t payload_len)
 {
-    size_t length_bytes = payload_len <= 125 ? 0 : payload_len <= 0xffff ? 2 : 8;
-    return 2 + length_bytes + 4 + payload_len;
+    return payload_len <= 125 ? 0 : payload_len <= 0xffff ? 2 : 8;
+}
+
+/* What the peer's frame took on the wire; wslay refuses longer forms of a length. */
+static size_t frame_bytes(const struct websocket *w)
+{
+    size_t mask_len = w->role == WEBSOCKET_SERVER ? WEBSOCKET_MASK_BYTES : 0;
+    return 2 + length_bytes(w->payload_len) + mask_len + w->payload_len;
 }
 
 static int end_frame(struct websocket *w)
 {
     w->in_frame = false;
-    w->partial_bytes -= frame_bytes(w->payload_len);
+    w->partial_bytes -= frame_bytes(w);
     switch (w->opcode) {
     case WSLAY_CONNECTION_CLOSE: return end_close(w);
     case WSLAY_PING: w->callbacks.on_ping(w->user, w->control, w->control_len); return 0;
@@ -302,44 +312,63 @@ int websocket_feed(struct websocket *w, const uint8_t *bytes, size_t len)
     }
 }
 
-static size_t pack_header(uint8_t *bytes, enum websocket_opcode opcode, size_t len)
+/* RFC 6455 5.3, eight bytes at a time: wslay's loop takes them one by one. */
+static void apply_mask(uint8_t *bytes, size_t len, const uint8_t *mask)
 {
-    bytes[0] = (uint8_t)(0x80U | (unsigned)opcode);
-    if (len <= 125) {
-        bytes[1] = (uint8_t)len;
-        return 2;
+    uint8_t twice[2 * WEBSOCKET_MASK_BYTES];
+    uint64_t word_mask = 0;
+    uint64_t word = 0;
+    size_t at = 0;
+
+    memcpy(twice, mask, WEBSOCKET_MASK_BYTES);
+    memcpy(twice + WEBSOCKET_MASK_BYTES, mask, WEBSOCKET_MASK_BYTES);
+    memcpy(&word_mask, twice, sizeof(word_mask));
+    for (; len - at >= sizeof(word); at += sizeof(word)) {
+        memcpy(&word, bytes + at, sizeof(word));
+        word ^= word_mask;
+        memcpy(bytes + at, &word, sizeof(word));
     }
-    if (len <= 0xffff) {
-        bytes[1] = 126;
-        bytes[2] = (uint8_t)(len >> 8);
-        bytes[3] = (uint8_t)len;
-        return 4;
+    for (; at < len; at++) {
+        bytes[at] ^= mask[at % WEBSOCKET_MASK_BYTES];
     }
-    bytes[1] = 127;
-    for (unsigned i = 0; i < 8; i++) {
-        bytes[2 + i] = (uint8_t)((uint64_t)len >> (56 - 8 * i));
-    }
-    return WEBSOCKET_HEADER_BYTES_MAX;
 }
 
-size_t websocket_pack_header(uint8_t bytes[WEBSOCKET_HEADER_BYTES_MAX], size_t payload_len)
+uint8_t *websocket_wrap(uint8_t *payload, size_t len, enum websocket_opcode opcode,
+                        const uint8_t *mask, size_t *frame_len)
 {
-    return pack_header(bytes, WEBSOCKET_BINARY, payload_len);
+    size_t more = length_bytes(len);
+    size_t header_len = 2 + more + (mask != NULL ? WEBSOCKET_MASK_BYTES : 0);
+    uint8_t *frame = payload - header_len;
+
+    frame[0] = (uint8_t)(0x80U | (unsigned)opcode);
+    frame[1] = (uint8_t)(more == 0 ? len : more == 2 ? 126 : 127);
+    for (size_t i = 0; i < more; i++) {
+        frame[2 + i] = (uint8_t)((uint64_t)len >> (8 * (more - 1 - i)));
+    }
+    if (mask != NULL) {
+        frame[1] |= 0x80;
+        memcpy(frame + 2 + more, mask, WEBSOCKET_MASK_BYTES);
+        apply_mask(payload, len, mask);
+    }
+    *frame_len = header_len + len;
+    return frame;
 }
 
 int websocket_pack(struct buffer *out, enum websocket_opcode opcode, const void *payload,
                    size_t len)
 {
     uint8_t *room = NULL;
+    size_t frame_len = 0;
     int err = buffer_reserve(out, WEBSOCKET_HEADER_BYTES_MAX + len, &room);
     if (err < 0) {
         return err;
     }
-    size_t header_len = pack_header(room, opcode, len);
+    uint8_t *at = room + 2 + length_bytes(len);
     if (len > 0) {
-        memcpy(room + header_len, payload, len);
+        memcpy(at, payload, len);
     }
-    buffer_commit(out, header_len + len);
+    (void)websocket_wrap(at, len, opcode, NULL, &frame_len);
+    buffer_commit(out, frame_len);
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tests of relay/tunnel/websocket.h against RFC 6455: messages and their fragments, lengths, and
- * what is refused. Control frames: websocket_control.c. Sending: websocket_send.c. */
-#include "relay/tunnel/websocket.h"
+/* Tests of proto/websocket/websocket.h against RFC 6455: messages and their fragments, lengths, and
+ * what is refused. Control frames: control.c. Sending: send.c. */
+#include "proto/websocket/websocket.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "tests/unit/relay/frames.h"
+#include "tests/unit/websocket/frames.h"
 
 /* ---- messages ---- */
 
@@ -83,6 +83,22 @@ static void test_websocket_refuses_frames_without_mask(void **state)
            "\x80\x01"
            "b",
            "a=1002");
+}
+
+static void test_websocket_of_a_client_takes_frames_without_mask_and_no_others(void **state)
+{
+    (void)state;
+    frames_role = WEBSOCKET_CLIENT;
+    EXPECT("\x82\x05Hello", "Hello|=0");
+    EXPECT("\x02\x02"
+           "ab\x89\x01p\x80\x01"
+           "c\x82\x00",
+           "ab(p)c||=0");
+    EXPECT("\x88\x02\x03\xe9", "<1001>=-1");
+    EXPECT("\x82\x01"
+           "a\x82\x81" MASK "b",
+           "a|=1002");
+    EXPECT("\x89\x80" MASK, "=1002");
 }
 
 static void test_websocket_refuses_reserved_bits(void **state)
@@ -214,8 +230,8 @@ static void test_websockets_of_one_worker_never_mix_their_frames(void **state)
     static const uint8_t first[] = "\x82\x83" MASK "abc";
     static const uint8_t second[] = "\x82\x82" MASK "de";
     struct websocket_parser *spare = NULL;
-    struct websocket *a = websocket_new(&frames_callbacks, NULL, &spare);
-    struct websocket *b = websocket_new(&frames_callbacks, NULL, &spare);
+    struct websocket *a = websocket_new(WEBSOCKET_SERVER, &frames_callbacks, NULL, &spare);
+    struct websocket *b = websocket_new(WEBSOCKET_SERVER, &frames_callbacks, NULL, &spare);
     for (size_t cut = 0; cut <= 6; cut++) { /* up to the end of the header */
         assert_int_equal(websocket_feed(a, first, cut), 0);
         assert_int_equal(websocket_feed(b, second, cut), 0);
@@ -241,6 +257,7 @@ int main(void)
         CASE(test_websockets_of_one_worker_never_mix_their_frames),
         CASE(test_websocket_owner_can_stop_at_bytes_and_at_the_end),
         CASE(test_websocket_refuses_frames_without_mask),
+        CASE(test_websocket_of_a_client_takes_frames_without_mask_and_no_others),
         CASE(test_websocket_refuses_reserved_bits),
         CASE(test_websocket_refuses_reserved_opcodes),
         CASE(test_websocket_refuses_text_with_1003),
