@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import select
+import signal
 import socket
 import ssl
 import threading
@@ -230,6 +231,20 @@ def test_a_head_that_grows_and_never_ends_is_cut_and_the_relay_lives(start_relay
         assert c.answer().status == 408
     relay.process.wait_log(r"msg=request .*status=408")
     assert serves(relay)
+
+
+def test_the_log_of_a_relay_that_ended_has_every_request_it_answered(start_relay):
+    """The last ones were still waiting to be written together."""
+    relay = start_relay()
+    with harness.Connection(relay.https, relay.tls_context()) as c:
+        for n in range(30):
+            c.send(harness.request(f"/unknown-{n}/api/V1/power"))
+            assert c.answer().status in (401, 403, 404, 429)
+        relay.process.signal(signal.SIGTERM)
+        relay.process.wait_log("msg=draining")
+        relay.process.signal(signal.SIGTERM)  # at once
+        relay.process.wait_end()
+    assert relay.process.log.text().count("msg=request") == 30
 
 
 # --- clients that do not read -------------------------------------------------------------------
