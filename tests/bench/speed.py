@@ -70,7 +70,8 @@ class Bench:
         n = int(re.search(r"^ \d+ \d+ (\d+)", text, re.M)[1])
         return n, (asked + time.monotonic()) / 2 * 1e6
 
-    def _reading(self, processes):
+    def reading(self, processes):
+        """Answered so far, when, and microseconds that each process has used."""
         return [*self._answered(), *(p.cpu_ns() / 1000 for p in processes)]
 
     def measure(
@@ -88,9 +89,9 @@ class Bench:
         watched = [*peer.processes, self.backend, load]
         time.sleep(warm_up_s)
         with meanwhile:
-            before = self._reading(watched)
+            before = self.reading(watched)
             time.sleep(seconds)
-            after = self._reading(watched)
+            after = self.reading(watched)
         said = json.loads(load.output(END_S))
         n, us, *spent_us = (b - a for a, b in zip(before, after))
         n -= 1  # the second question
@@ -121,10 +122,10 @@ class Bench:
 
     def openings(self, peer, seconds):
         """A new connection with a full handshake for each request."""
-        command = [ours.binary("bench_clients"), "open", peer.port, self._path(peer), OPENERS, "{}"]
+        command = [ours.binary("bench_clients"), "open", peer.port, self.path(peer), OPENERS, "{}"]
         return self.measure(peer, "new connections", seconds, command, connections=OPENERS)
 
-    def _path(self, peer):
+    def path(self, peer):
         return self.url(peer).partition(str(peer.port))[2]
 
     @contextlib.contextmanager
@@ -143,9 +144,9 @@ class Bench:
         """Resident kB: now, and of one idle client more. That is the difference between twice as
         many and as many, because the first ones also bring what is allocated once."""
         by_process = {p.name: p.rss_kb() for p in peer.processes}
-        with self.idle(peer.port, self._path(peer), IDLE_CLIENTS):
+        with self.idle(peer.port, self.path(peer), IDLE_CLIENTS):
             some = peer.rss_kb()
-            with self.idle(peer.port, self._path(peer), IDLE_CLIENTS):
+            with self.idle(peer.port, self.path(peer), IDLE_CLIENTS):
                 twice = peer.rss_kb()
         return {
             "peer": peer.label,

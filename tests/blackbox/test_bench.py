@@ -15,6 +15,7 @@ sys.path.append(str(ROOT / "tests" / "bench"))
 
 import many  # noqa: E402
 import table  # noqa: E402
+import turns  # noqa: E402
 
 BUILDINGS = 5
 CALL = "/api/V1/powerstatus?guid=1lzPszHWAEuvzxtXBMkzWQ"
@@ -94,6 +95,30 @@ def test_a_rate_is_no_target_reached_where_the_load_was_busy_with_itself():
         return table.targets([{**s, "load_busy": load, "backend_busy": 0.04} for s in samples])
 
     assert "the load's own limit" in rows(0.94)[2] and "reached" in rows(0.5)[2]
+
+
+def given(ours, theirs):
+    sample = lambda n: {"per_s": n, "cpu_us": 1e6 / n}  # noqa: E731
+    return {"nginx, 1 hop": [sample(n) for n in theirs], "relay + agent": [sample(n) for n in ours]}
+
+
+@pytest.mark.parametrize(
+    "ours, said",
+    [
+        (range(101, 201), "reached"),
+        (range(55, 155), "reached, within the error"),
+        (range(45, 145), "NOT REACHED, within the error"),
+        (range(1, 101), "NOT REACHED"),
+    ],
+)
+def test_a_ratio_is_judged_by_its_median_and_what_is_sure_of_it(ours, said):
+    (row,) = turns.rows_of("50", given(ours, [100] * 100))
+    assert row[3] == ">= 1.0" and row[5] == said
+
+
+def test_the_interval_of_a_median_is_that_of_order_statistics():
+    """For 100 values: the 41st and the 60th."""
+    assert turns.interval(range(100, 0, -1)) == (50.5, 41, 60)
 
 
 assert HOST == "127.0.0.1"  # as the tools have it
