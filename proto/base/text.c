@@ -22,14 +22,19 @@ static uint64_t load(const char *p)
     return le64toh(word);
 }
 
-/* Of a text that has no word: what is missing are letters. */
+/* The bytes of a text that is shorter than a word, in any order, some of them twice; what is
+ * missing are letters. */
 static uint64_t load_short(struct span s)
 {
-    uint64_t word = EIGHT('a');
-    if (s.len > 0) { /* else it may be NULL */
-        memcpy(&word, s.p, s.len);
+    uint32_t halves[] = {(uint32_t)EIGHT('a'), (uint32_t)EIGHT('a')};
+    if (s.len >= sizeof(halves[0])) {
+        memcpy(&halves[0], s.p, sizeof(halves[0]));
+        memcpy(&halves[1], s.p + s.len - sizeof(halves[1]), sizeof(halves[1]));
+    } else if (s.len > 0) { /* else it may be NULL */
+        const char bytes[] = {s.p[0], s.p[s.len / 2], s.p[s.len - 1], s.p[0]};
+        memcpy(&halves[0], bytes, sizeof(halves[0]));
     }
-    return le64toh(word);
+    return (uint64_t)halves[1] << 32 | halves[0];
 }
 
 /* The top bit of each byte below `limit`, which is 0x80 at most. */
@@ -60,6 +65,31 @@ size_t text_run(struct span s)
     return n;
 }
 
+/* Of a word without bytes from 0x80 on: the top bit of each byte from `first` to `last`. */
+static uint64_t marks_between(uint64_t word, uint8_t first, uint8_t last)
+{
+    /* No byte's sum is above 0xff: none runs over into the next. */
+    return (word + EIGHT(0x80U - first)) & ~(word + EIGHT(0x7fU - last)) & TOP_BITS;
+}
+
+/* Small and capital letters differ in 0x20. */
+static uint64_t marks_of_names(uint64_t word)
+{
+    return marks_between(word | EIGHT(0x20), 'a', 'z') | marks_between(word, '0', '9') |
+           marks_between(word, '-', '-');
+}
+
+static inline bool is_name_word(uint64_t word)
+{
+    return (word & TOP_BITS) == 0 && marks_of_names(word) == TOP_BITS;
+}
+
+static inline bool is_path_word(uint64_t word)
+{
+    uint64_t more = marks_between(word, '/', '/') | marks_between(word, '_', '_');
+    return (word & TOP_BITS) == 0 && (marks_of_names(word) | more) == TOP_BITS;
+}
+
 static inline bool is_visible_word(uint64_t word)
 {
     return (marks_below(word, 0x21) | marks_of(word, DEL) | (word & TOP_BITS)) == 0;
@@ -88,6 +118,16 @@ static inline bool all_words_are(bool (*is)(uint64_t word), struct span s)
 bool text_is_visible(struct span s)
 {
     return all_words_are(is_visible_word, s);
+}
+
+bool text_is_name(struct span s)
+{
+    return all_words_are(is_name_word, s);
+}
+
+bool text_is_path(struct span s)
+{
+    return all_words_are(is_path_word, s);
 }
 
 bool text_is_plain(struct span s)

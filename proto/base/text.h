@@ -16,7 +16,13 @@ size_t text_run(struct span s);
 /* Is all of it printable ASCII without spaces (0x21-0x7e)? True for an empty text. */
 bool text_is_visible(struct span s);
 
-/* The same, and without the three that have a meaning in a line of the log: " = \ */
+/* Is all of it letters of ASCII, digits and hyphens? True for an empty text. */
+bool text_is_name(struct span s);
+
+/* The same, and slashes and underscores: neither dots nor escapes. */
+bool text_is_path(struct span s);
+
+/* Is it visible, and without the three that have a meaning in a line of the log: " = \ */
 bool text_is_plain(struct span s);
 
 /* Length without a character of UTF-8 that was cut off at the end. Whether the rest is UTF-8 is not

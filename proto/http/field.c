@@ -58,7 +58,8 @@ int field_hex_value(char c)
 
 bool field_is_token(struct span s)
 {
-    return s.len > 0 && charset_covers(&CHARSET_TOKEN, s);
+    /* Nearly all are of the letters of a name. */
+    return s.len > 0 && (text_is_name(s) || charset_covers(&CHARSET_TOKEN, s));
 }
 
 bool field_value_ok(struct span value)
@@ -219,22 +220,13 @@ static bool path_segment_ok(struct span s)
     return n_dots != n_chars || (n_dots != 1 && n_dots != 2);
 }
 
-/* Neither dots nor escapes nor parameters: no segment needs a closer look. */
-static bool is_simple_path(struct span path)
-{
-    static const struct charset simple = {{
-        CHARSET_DIGITS | CHARSET_LOW('/') | CHARSET_LOW('-'),
-        CHARSET_LETTERS | CHARSET_HIGH('_'),
-    }};
-    return charset_covers(&simple, path);
-}
-
 bool target_path_ok(struct span path)
 {
     if (path.len == 0 || path.p[0] != '/') {
         return false;
     }
-    if (is_simple_path(path)) {
+    /* Neither dots nor escapes nor parameters: no segment needs a closer look. */
+    if (text_is_path(path)) {
         return true;
     }
     struct span rest = {path.p + 1, path.len - 1};

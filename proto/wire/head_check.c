@@ -37,7 +37,13 @@ static bool is_dot_segment(struct span s)
 
 bool head_check_path(struct span path)
 {
-    if (path.len == 0 || path.p[0] != '/' || !head_check_visible(path)) {
+    if (path.len == 0 || path.p[0] != '/') {
+        return false;
+    }
+    if (text_is_path(path)) {
+        return true;
+    }
+    if (!head_check_visible(path)) {
         return false;
     }
     for (size_t i = 0; i < path.len; i++) {
@@ -59,7 +65,8 @@ bool head_check_visible(struct span text)
 
 bool head_check_name(struct span name)
 {
-    return name.len > 0 && charset_covers(&CHARSET_TOKEN, name);
+    /* Nearly all are of the letters of a name. */
+    return name.len > 0 && (text_is_name(name) || charset_covers(&CHARSET_TOKEN, name));
 }
 
 bool head_check_value(struct span value)

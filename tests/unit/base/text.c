@@ -94,11 +94,44 @@ static void test_text_is_plain_looks_at_every_character(void **state)
     for_every_byte_and_place('~', check_plain);
 }
 
+static bool is_name(unsigned byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || byte == '-';
+}
+
+static void check_name(struct span s, size_t at)
+{
+    assert_int_equal(text_is_name(s), is_name((unsigned char)s.p[at]));
+}
+
+static void test_text_is_name_looks_at_every_character(void **state)
+{
+    (void)state;
+    for_every_byte_and_place('-', check_name);
+    for_every_byte_and_place('z', check_name);
+}
+
+static void check_path(struct span s, size_t at)
+{
+    unsigned char byte = (unsigned char)s.p[at];
+    assert_int_equal(text_is_path(s), is_name(byte) || byte == '/' || byte == '_');
+}
+
+static void test_text_is_path_looks_at_every_character(void **state)
+{
+    (void)state;
+    for_every_byte_and_place('/', check_path);
+    for_every_byte_and_place('Z', check_path);
+}
+
 static void test_text_that_is_empty_is_visible_and_has_no_run(void **state)
 {
     (void)state;
     assert_true(text_is_visible(span_of(NULL)));
     assert_true(text_is_plain(span_of(NULL)));
+    assert_true(text_is_name(span_of(NULL)));
+    assert_true(text_is_path(span_of(NULL)));
     assert_int_equal(text_run(span_of(NULL)), 0);
 }
 
@@ -136,6 +169,8 @@ int main(void)
         cmocka_unit_test(test_text_run_ends_at_the_first_control_or_del_wherever_it_is),
         cmocka_unit_test(test_text_run_ends_at_the_first_of_several),
         cmocka_unit_test(test_text_is_visible_looks_at_every_character),
+        cmocka_unit_test(test_text_is_name_looks_at_every_character),
+        cmocka_unit_test(test_text_is_path_looks_at_every_character),
         cmocka_unit_test(test_text_is_plain_looks_at_every_character),
         cmocka_unit_test(test_text_that_is_empty_is_visible_and_has_no_run),
         cmocka_unit_test(test_text_loses_only_a_character_that_is_cut_off_at_its_end),
