@@ -157,14 +157,16 @@ static bool in_head(const struct request *r)
     return r->state == REQUEST_LINE || r->state == REQUEST_FIELDS;
 }
 
-/* Length of the run of plain text at the start of `bytes`, which may go on in the line being read:
- * check_byte has nothing against any of it. */
+/* Length of the run of plain text at the start of `bytes`, which may go on in the line being read,
+ * and of that line's end if it is there too: check_byte has nothing against any of it. */
 static size_t plain_run(const struct request *r, const uint8_t *bytes, size_t len)
 {
-    if (r->last_byte == '\r' || line_len(r) == 0) {
+    if (r->last_byte == '\r' || (line_len(r) == 0 && bytes[0] == ' ')) {
         return 0;
     }
-    return text_run((struct span){(const char *)bytes, len});
+    size_t n = text_run((struct span){(const char *)bytes, len});
+    bool ends = n > 0 && len - n >= 2 && bytes[n] == '\r' && bytes[n + 1] == '\n';
+    return ends ? n + 2 : n;
 }
 
 static enum request_state feed_head(struct request *r, const uint8_t *bytes, size_t len,

@@ -67,7 +67,12 @@ static bool begins_specially(char c)
 /* Length of what is like the pattern, whose bytes break no other rule. */
 static size_t status_line_run(const struct response *r, struct span input)
 {
+    static const char USUAL[STATUS_LINE_BYTES + 1] = "HTTP/1.1 200 ";
     size_t n = 0;
+    if (r->n_scanned == 0 && input.len >= STATUS_LINE_BYTES &&
+        memcmp(input.p, USUAL, STATUS_LINE_BYTES) == 0) {
+        return STATUS_LINE_BYTES;
+    }
     while (n < input.len && r->n_scanned + n < STATUS_LINE_BYTES &&
            status_line_byte_ok(r->n_scanned + n, input.p[n])) {
         n++;
@@ -76,7 +81,8 @@ static size_t status_line_run(const struct response *r, struct span input)
 }
 
 /* Length of the run at the start of `input` that scan_byte has nothing against, be it none: of the
- * status line, or of plain text in a line of fields. At most what a head may still have. */
+ * status line, or of plain text in a line of fields, and that line's end if it is there too. At
+ * most what a head may still have. */
 static size_t plain_run(const struct response *r, struct span input)
 {
     size_t room = RESPONSE_HEAD_BYTES_MAX - r->n_scanned;
@@ -86,7 +92,10 @@ static size_t plain_run(const struct response *r, struct span input)
     if (r->last == '\r' || (r->last == '\n' && begins_specially(input.p[0]))) {
         return 0;
     }
-    return text_run((struct span){input.p, input.len < room ? input.len : room});
+    input.len = input.len < room ? input.len : room;
+    size_t n = text_run(input);
+    bool ends = n > 0 && input.len - n >= 2 && input.p[n] == '\r' && input.p[n + 1] == '\n';
+    return ends ? n + 2 : n;
 }
 
 /* Scans up to the end of the head (`*ended`) or of the input; `*n` bytes belong to the head. */

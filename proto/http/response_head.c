@@ -2,8 +2,9 @@
 /* The judgement of a complete answer head: fields, framing, connection.
  *
  * llhttp cuts the head into fields. What it accepts although it leaves doubt is refused around it:
- * the lines are checked before (response.c), the names, values and framing afterwards. The body is
- * not llhttp's: version 8.1 waits for the body of a 304 that has a Content-Length. */
+ * the lines are checked before (response.c), the names and framing afterwards. A value lies within
+ * one line, because folds are refused: of its bytes nothing is left to check. The body is not
+ * llhttp's: version 8.1 waits for the body of a 304 that has a Content-Length. */
 #include "proto/http/response_head.h"
 
 #include <llhttp.h>
@@ -75,7 +76,7 @@ static int parse_fields(struct response *r, struct span head)
     r->status = parser.status_code;
     r->minor = parser.http_minor;
     for (size_t i = 0; i < r->n_fields; i++) {
-        if (!field_is_token(r->fields[i].name) || !field_value_ok(r->fields[i].value)) {
+        if (!field_is_token(r->fields[i].name)) {
             return response_refuse(r, ERROR_SYNTAX, "malformed header field");
         }
     }
