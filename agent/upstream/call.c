@@ -9,6 +9,7 @@
 
 #include "proto/base/error.h"
 #include "proto/base/secret.h"
+#include "proto/base/text.h"
 #include "proto/http/controller.h"
 #include "proto/http/field.h"
 #include "proto/http/query.h"
@@ -16,15 +17,26 @@
 /* "/api/v1/", the V in either case. */
 #define API_PREFIX_LEN 8
 
-/* Writes into `text`, or only counts while `text` is NULL. */
+/* Of a head: method, version, names and ends of our own lines, and the length of the body. */
+#define REST_BYTES_MAX 64
+/* ": " and the line's end. */
+#define FIELD_REST_BYTES 4
+
+/* Writes into `text`, as long as it fits. */
 struct writer {
     char *text;
+    size_t cap;
     size_t len;
+    bool too_long; /* something did not fit */
 };
 
 static void put(struct writer *w, struct span s)
 {
-    if (w->text != NULL && s.len > 0) {
+    if (s.len > w->cap - w->len) {
+        w->too_long = true;
+        return;
+    }
+    if (s.len > 0) {
         memcpy(w->text + w->len, s.p, s.len);
     }
     w->len += s.len;
@@ -44,13 +56,7 @@ static bool is_api_path(struct span path)
 
 static bool query_bytes_ok(struct span query)
 {
-    for (size_t i = 0; i < query.len; i++) {
-        unsigned char c = (unsigned char)query.p[i];
-        if (c < 0x21 || c > 0x7e || c == '#') {
-            return false;
-        }
-    }
-    return true;
+    return text_is_visible(query) && span_find(query, '#') == query.len;
 }
 
 static const char *method_name(enum head_method method)
@@ -156,10 +162,22 @@ static bool reads_only(struct span path)
     return c != NULL && c->role == CONTROLLER_GET;
 }
 
-static void fill(struct upstream_call *c, const struct head_request *r, const void *body,
-                 const char *auth_query, const char *authority)
+/* What the text cannot be longer than; fields that will be left out count too. */
+static size_t text_cap(const struct head_request *r, const char *auth_query, const char *authority)
 {
-    struct writer w = {c->text, 0};
+    size_t len = REST_BYTES_MAX + r->path.len + r->query.len + strlen(auth_query) +
+                 strlen(authority) + r->body_bytes;
+    for (size_t i = 0; i < r->n_fields; i++) {
+        len += r->fields[i].name.len + r->fields[i].value.len + FIELD_REST_BYTES;
+    }
+    return len < CALL_REQUEST_BYTES_MAX ? len : CALL_REQUEST_BYTES_MAX;
+}
+
+/* False if it is too long. */
+static bool fill(struct upstream_call *c, size_t cap, const struct head_request *r,
+                 const void *body, const char *auth_query, const char *authority)
+{
+    struct writer w = {.text = c->text, .cap = cap};
     struct layout l = put_head(&w, r, auth_query, authority);
     put(&w, (struct span){body, r->body_bytes});
     c->method = (struct span){c->text, l.method_len};
@@ -168,28 +186,27 @@ static void fill(struct upstream_call *c, const struct head_request *r, const vo
     c->body = (struct span){c->text + l.head_len, r->body_bytes};
     c->to_head = r->method == HEAD_METHOD_HEAD;
     c->reads = reads_only(r->path);
+    return !w.too_long;
 }
 
 int call_new(struct upstream *u, const struct head_request *request, const void *body,
              const char *auth_query, const char *authority, struct upstream_call **call)
 {
-    struct writer counter = {NULL, 0};
     if (!request_ok(request)) {
         return ERROR_REFUSED;
     }
-    put_head(&counter, request, auth_query, authority);
-    if (counter.len > CALL_REQUEST_BYTES_MAX ||
-        request->body_bytes > CALL_REQUEST_BYTES_MAX - counter.len) {
-        return ERROR_REFUSED;
-    }
+    size_t cap = text_cap(request, auth_query, authority);
     /* Until glibc 2.41 calloc takes nothing from malloc's cache. */
-    struct upstream_call *c = malloc(sizeof(*c) + counter.len + request->body_bytes);
+    struct upstream_call *c = malloc(sizeof(*c) + cap);
     if (c == NULL) {
         return ERROR_NOMEM;
     }
     *c = (struct upstream_call){.upstream = u};
     list_init(&c->node);
-    fill(c, request, body, auth_query, authority);
+    if (!fill(c, cap, request, body, auth_query, authority)) {
+        call_free(c);
+        return ERROR_REFUSED;
+    }
     *call = c;
     return 0;
 }
