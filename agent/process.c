@@ -17,8 +17,8 @@
 #include "proto/base/runtime_file.h"
 #include "proto/json/json_text.h"
 
-/* libwebsockets sizes its tables by the limit of files. 32 relays, 64 connections to the server and
- * as many again while draining are far below it. */
+/* libwebsockets sizes its tables by the limit of files. 32 relays with two descriptors for
+ * each tunnel, and for each that drains, and 64 connections to the server are some 500. */
 #define FILES_MAX 1024
 
 /* For the name resolver, the only thing that blocks: two relays at once do not wait for each other,

@@ -16,6 +16,7 @@
 #include "proto/base/error.h"
 #include "proto/base/log.h"
 #include "proto/base/random.h"
+#include "proto/websocket/websocket.h"
 #include "relay/admin/admin.h"
 #include "relay/admin/api.h"
 #include "relay/front/exchange.h"
@@ -23,7 +24,6 @@
 #include "relay/front/session.h"
 #include "relay/router.h"
 #include "relay/tunnel/tunnel.h"
-#include "proto/websocket/websocket.h"
 
 /* Idle sessions get so long for one more request when the relay drains: a client that is just
  * sending one should not meet a closed door. */

@@ -52,8 +52,9 @@ void link_stop_connecting(struct link *l)
     }
     secret_cleanse(l->authorization, sizeof(l->authorization));
     /* lws' buffer, which all connections share, keeps the request until something else is read into
-     * it. */
-    if (l->sent_len > 0 && memcmp(l->sent_at, AUTHORIZATION, strlen(AUTHORIZATION)) == 0) {
+     * it. Of an answer to the upgrade nothing is left in it that is wanted. */
+    if (l->sent_len > 0 &&
+        (l->state == LINK_OPEN || memcmp(l->sent_at, AUTHORIZATION, strlen(AUTHORIZATION)) == 0)) {
         secret_cleanse(l->sent_at, l->sent_len);
     }
     l->sent_len = 0;
@@ -188,19 +189,30 @@ static void set_socket_options(const struct link *l)
 static int on_established(struct link *l)
 {
     set_socket_options(l);
-    link_stop_connecting(l);
     if (l->state != LINK_CONNECTING) {
+        link_stop_connecting(l);
         return -1;
     }
     l->state = LINK_OPEN;
     l->was_open = true;
+    link_stop_connecting(l);
     lws_cancel_service(l->set->context); /* wakes the loop for link_prepare */
     l->callbacks.on_open(l->user);
     return 0;
 }
 
+/* The owner does not know of a close that the relay began, or that a fault of its brought. */
+static bool finished_in_time(const struct link *l)
+{
+    return l->state != LINK_FINISHING || uv_now(l->set->loop) < l->finish_by_ms;
+}
+
 bool link_prepare(struct link *l)
 {
+    if (!finished_in_time(l)) {
+        link_end_open(l, "the connection was lost");
+        return false;
+    }
     bool is_open = l->state == LINK_OPEN || l->state == LINK_FINISHING;
 
     if (!is_open || l->wire != NULL || l->peer_closed || ++l->n_prepared < LINK_HANDOVER_TURNS) {
@@ -211,7 +223,7 @@ bool link_prepare(struct link *l)
         link_end_open(l, "no memory or descriptor for the tunnel");
         return false;
     }
-    (void)link_send_due(l); /* if it fails the connection is lost, which on_closed tells */
+    (void)link_wire_send_due(l->wire); /* if it fails the connection is lost: on_closed tells */
     return true;
 }
 
@@ -231,10 +243,14 @@ void link_take_fault(struct link *l, int code)
     if (code < 0) {
         return;
     }
-    (void)error_set(&l->reason, ERROR_PEER,
-                    code == WEBSOCKET_CLOSE_UNSUPPORTED ? "%s sent a text message"
-                                                        : "%s broke the websocket protocol",
-                    l->relay.host);
+    if (code == WEBSOCKET_CLOSE_INTERNAL) {
+        (void)error_set(&l->reason, ERROR_NOMEM, "no memory for the tunnel");
+    } else {
+        (void)error_set(&l->reason, ERROR_PEER, "%s %s", l->relay.host,
+                        code == WEBSOCKET_CLOSE_UNSUPPORTED ? "sent a text message"
+                        : code == WEBSOCKET_CLOSE_TOO_BIG   ? "sent a message that is too long"
+                                                            : "broke the websocket protocol");
+    }
     link_finish(l, (uint16_t)code);
 }
 
@@ -245,15 +261,6 @@ void link_take_close(struct link *l, uint16_t code)
     link_finish(l, WEBSOCKET_CLOSE_NORMAL); /* RFC 6455 5.5.1: an answer, unless this is one */
 }
 
-int link_send_due(struct link *l)
-{
-    if (l->state != LINK_FINISHING || l->close_sent || !link_wire_can_send(l->wire)) {
-        return 0;
-    }
-    l->close_sent = true;
-    return link_wire_send_close(l->wire, l->close_code);
-}
-
 /* Before the hand-over; lws tells text from binary, and has joined fragments to frames. */
 static int on_receive(struct link *l, const uint8_t *bytes, size_t len)
 {
@@ -261,7 +268,7 @@ static int on_receive(struct link *l, const uint8_t *bytes, size_t len)
 
     if (!lws_frame_is_binary(l->wsi)) {
         link_take_fault(l, WEBSOCKET_CLOSE_UNSUPPORTED);
-        return -1;
+        return -1; /* without a close frame: lws 4.1.6 sends none when it is told so from here */
     }
     if (len > 0) {
         rc = link_take_bytes(l, bytes, len);
@@ -338,8 +345,10 @@ void link_finish(struct link *l, uint16_t close_code)
     if (l->state == LINK_OPEN) {
         l->state = LINK_FINISHING;
         l->close_code = close_code;
+        l->finish_by_ms = uv_now(l->set->loop) + LINK_FINISH_MS;
         if (l->wire != NULL) {
-            (void)link_send_due(l); /* if it fails the connection is lost, which on_closed tells */
+            (void)link_wire_send_due(
+                l->wire); /* if it fails the connection is lost: on_closed tells */
         }
     }
 }

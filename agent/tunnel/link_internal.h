@@ -65,7 +65,8 @@ struct link {
     bool proxy_has_user;
     uint32_t keepalive_s; /* 0 = the line is not watched */
     bool was_open;
-    uint16_t close_code; /* ours, when FINISHING */
+    uint16_t close_code;   /* ours, when FINISHING */
+    uint64_t finish_by_ms; /* when FINISHING */
     bool close_sent;
     bool peer_closed; /* first */
     uint16_t peer_code;
@@ -118,7 +119,9 @@ bool link_wire_can_send(const struct link_wire *w);
 /* Sends one frame; `payload` as websocket_wrap has it, and masked afterwards. Only if
  * link_wire_can_send. 0, ERROR_CLOSED. */
 int link_wire_send(struct link_wire *w, enum websocket_opcode opcode, uint8_t *payload, size_t len);
-int link_wire_send_close(struct link_wire *w, uint16_t code);
+/* What waits behind an unsent frame: a pong, and the link's close frame when it is FINISHING,
+ * behind which nothing is sent. 0, ERROR_CLOSED. */
+int link_wire_send_due(struct link_wire *w);
 
 /* What it calls (link.c). The first two: non-zero = read no more; link_end_open follows. */
 int link_take_bytes(struct link *l, const uint8_t *bytes, size_t len);
@@ -127,8 +130,6 @@ int link_take_end(struct link *l);
 void link_take_close(struct link *l, uint16_t code);
 /* What websocket_feed found wrong: a close code, or -1 = told before. */
 void link_take_fault(struct link *l, int code);
-/* The close frame, if there is one to send and nothing before it. 0, ERROR_CLOSED. */
-int link_send_due(struct link *l);
 /* on_closed, and lws lets go of the connection. `reason` is for want of a better one. */
 void link_end_open(struct link *l, const char *reason);
 

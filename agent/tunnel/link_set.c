@@ -109,7 +109,6 @@ static void take_turn(struct link_set *s)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct link_set *s = prepare->data;
-
     struct list *node = s->links.next;
 
     while (node != &s->links && link_prepare(LIST_ITEM(node, struct link, node))) {

@@ -12,7 +12,8 @@
  * several; what OpenSSL holds behind it is read before the loop goes on.
  *
  * A message that the socket does not take whole is kept, and given to SSL_write again when it takes
- * more; until then nothing else may be sent. Control frames wait likewise. */
+ * more; until then nothing else may be sent. Control frames wait likewise. Either direction may
+ * also have to wait for the other (a KeyUpdate that must be answered, half a session ticket). */
 #include "agent/tunnel/link_internal.h"
 
 #include <fcntl.h>
@@ -27,12 +28,15 @@
 struct link_wire {
     struct link *link; /* NULL when it was stopped; then all that is left is to free it */
     uv_poll_t poll;
-    int fd;   /* owned: libuv takes a descriptor once only, and libwebsockets has its own */
-    SSL *ssl; /* libwebsockets' */
+    int polled; /* its events: to set the same ones costs two system calls */
+    int fd;     /* owned: libuv takes a descriptor once only, and libwebsockets has its own */
+    SSL *ssl;   /* libwebsockets' */
     struct websocket *websocket;
     uint8_t *unsent; /* a frame, or NULL */
     size_t unsent_len;
     bool deaf; /* nothing behind what was read has a meaning */
+    bool read_wants_write;
+    bool write_wants_read;
     bool pong_due;
     size_t pong_len;
     uint8_t pong[WEBSOCKET_CONTROL_BYTES_MAX];
@@ -40,12 +44,25 @@ struct link_wire {
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
+/* What each direction waits for; 0 = it does not. */
+static int read_event(const struct link_wire *w)
+{
+    return w->deaf ? 0 : w->read_wants_write ? UV_WRITABLE : UV_READABLE;
+}
+
+static int write_event(const struct link_wire *w)
+{
+    return w->unsent == NULL ? 0 : w->write_wants_read ? UV_READABLE : UV_WRITABLE;
+}
+
 /* Cannot fail: the descriptor is open and known to libuv. */
 static void start_poll(struct link_wire *w)
 {
-    int reading = w->deaf ? 0 : UV_READABLE;
-    int writing = w->unsent != NULL ? UV_WRITABLE : 0;
-    (void)uv_poll_start(&w->poll, reading | writing, on_poll);
+    int events = read_event(w) | write_event(w);
+    if (events != w->polled) {
+        w->polled = events;
+        (void)uv_poll_start(&w->poll, events, on_poll);
+    }
 }
 
 /* Four bytes that nobody can foresee (RFC 6455 10.3), from a stock. */
@@ -60,13 +77,6 @@ static const uint8_t *next_mask(struct link_set *s)
 }
 
 /* ---- writing ---- */
-
-/* True if OpenSSL only waits for the socket. */
-static bool must_wait(const struct link_wire *w, int n)
-{
-    int why = SSL_get_error(w->ssl, n);
-    return why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ;
-}
 
 /* OpenSSL has begun with the frame, and wants exactly it again. */
 static int keep_unsent(struct link_wire *w, const uint8_t *frame, size_t len)
@@ -90,14 +100,24 @@ static void forget_errors(void)
     }
 }
 
-static int send_frame(struct link_wire *w, const uint8_t *frame, size_t len)
+/* 0 = all of it, for nobody sets SSL_MODE_ENABLE_PARTIAL_WRITE; 1 = again, with the same bytes,
+ * when the socket is ready; ERROR_CLOSED. */
+static int write_bytes(struct link_wire *w, const uint8_t *frame, size_t len)
 {
     forget_errors();
     int n = SSL_write(w->ssl, frame, (int)len);
+    int why = n > 0 ? SSL_ERROR_NONE : SSL_get_error(w->ssl, n);
+    w->write_wants_read = why == SSL_ERROR_WANT_READ;
     if (n > 0) {
-        return 0; /* all of it: SSL_MODE_ENABLE_PARTIAL_WRITE is off */
+        return 0;
     }
-    return must_wait(w, n) ? keep_unsent(w, frame, len) : ERROR_CLOSED;
+    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 1 : ERROR_CLOSED;
+}
+
+static int send_frame(struct link_wire *w, const uint8_t *frame, size_t len)
+{
+    int rc = write_bytes(w, frame, len);
+    return rc > 0 ? keep_unsent(w, frame, len) : rc;
 }
 
 bool link_wire_can_send(const struct link_wire *w)
@@ -123,40 +143,34 @@ static int send_control(struct link_wire *w, enum websocket_opcode opcode, const
     return link_wire_send(w, opcode, copy, len);
 }
 
-int link_wire_send_close(struct link_wire *w, uint16_t code)
+int link_wire_send_due(struct link_wire *w)
 {
-    const uint8_t payload[2] = {(uint8_t)(code >> 8), (uint8_t)code};
-    return send_control(w, WEBSOCKET_CLOSE, payload, sizeof(payload));
-}
+    struct link *l = w->link;
 
-/* What waits behind the unsent message: pong, then close. */
-static int send_due(struct link_wire *w)
-{
-    int rc = 0;
-
-    if (w->pong_due && w->unsent == NULL) {
+    if (w->pong_due && w->unsent == NULL && !l->close_sent) {
         w->pong_due = false;
-        rc = send_control(w, WEBSOCKET_PONG, w->pong, w->pong_len);
+        if (send_control(w, WEBSOCKET_PONG, w->pong, w->pong_len) != 0) {
+            return ERROR_CLOSED;
+        }
     }
-    return rc != 0 ? rc : link_send_due(w->link);
-}
-
-static int on_writable(struct link_wire *w)
-{
-    uint8_t *frame = w->unsent;
-
-    if (frame == NULL) {
+    if (l->state != LINK_FINISHING || l->close_sent || w->unsent != NULL) {
         return 0;
     }
-    forget_errors();
-    int n = SSL_write(w->ssl, frame, (int)w->unsent_len);
-    if (n <= 0) {
-        return must_wait(w, n) ? 0 : ERROR_CLOSED;
+    const uint8_t code[2] = {(uint8_t)(l->close_code >> 8), (uint8_t)l->close_code};
+    l->close_sent = true;
+    return send_control(w, WEBSOCKET_CLOSE, code, sizeof(code));
+}
+
+/* The message that waits, and what waits behind it. */
+static int send_unsent(struct link_wire *w)
+{
+    int rc = write_bytes(w, w->unsent, w->unsent_len);
+    if (rc != 0) {
+        return rc > 0 ? 0 : rc;
     }
+    free(w->unsent);
     w->unsent = NULL;
-    free(frame);
-    start_poll(w);
-    return send_due(w);
+    return link_wire_send_due(w);
 }
 
 /* ---- reading ---- */
@@ -202,31 +216,46 @@ static const struct websocket_callbacks websocket_callbacks = {
     .on_close = on_close,
 };
 
-/* What is there, and what OpenSSL holds behind it. False if the connection is lost. */
-static bool read_records(struct link_wire *w)
+/* One SSL_read and what it brought. 1 = and there may be more, 0 = nothing for now, ERROR_CLOSED.
+ */
+static int read_record(struct link_wire *w)
 {
     struct link_set *s = w->link->set;
 
-    do {
-        forget_errors();
-        int n = SSL_read(w->ssl, s->received, sizeof(s->received));
-        if (n <= 0) {
-            return must_wait(w, n);
-        }
-        int code = websocket_feed(w->websocket, s->received, (size_t)n);
-        if (stopped(w)) {
-            return true;
-        }
-        if (code != 0) {
-            w->deaf = true;
-            link_take_fault(w->link, code);
-            return true;
-        }
-    } while (SSL_has_pending(w->ssl));
-    return true;
+    forget_errors();
+    int n = SSL_read(w->ssl, s->received, sizeof(s->received));
+    int why = n > 0 ? SSL_ERROR_NONE : SSL_get_error(w->ssl, n);
+    w->read_wants_write = why == SSL_ERROR_WANT_WRITE;
+    if (n <= 0) {
+        return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : ERROR_CLOSED;
+    }
+    int code = websocket_feed(w->websocket, s->received, (size_t)n);
+    if (stopped(w)) {
+        return 0;
+    }
+    if (code != 0) {
+        w->deaf = true;
+        link_take_fault(w->link, code);
+    }
+    return w->deaf ? 0 : 1;
 }
 
-/* All was read, and what is to be said to it was sent. */
+/* One read of the socket, as much as OpenSSL has room for, and all that came with it. From then on
+ * it reads no further than to the end of a record, so that a relay that sends without end does not
+ * keep the loop. */
+static int read_records(struct link_wire *w)
+{
+    int rc = 0;
+
+    SSL_set_read_ahead(w->ssl, 1);
+    do {
+        rc = read_record(w);
+        SSL_set_read_ahead(w->ssl, 0);
+    } while (rc > 0 && SSL_has_pending(w->ssl));
+    return rc < 0 ? rc : 0;
+}
+
+/* Nothing is read any more, and no close frame waits to be sent. */
 static bool finished(const struct link_wire *w)
 {
     bool close_waits = w->unsent != NULL && w->link->state == LINK_FINISHING;
@@ -236,25 +265,25 @@ static bool finished(const struct link_wire *w)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct link_wire *w = poll->data;
-    bool lives = true;
+    int rc = 0;
 
-    if (!w->deaf && (status < 0 || (events & UV_READABLE) != 0)) {
-        lives = read_records(w);
+    if ((status < 0 && !w->deaf) || (events & read_event(w)) != 0) {
+        rc = read_records(w);
     }
     if (stopped(w)) {
         return;
     }
-    if (lives && (events & UV_WRITABLE) != 0) {
-        lives = on_writable(w) == 0;
+    if (rc == 0 && (events & write_event(w)) != 0) {
+        rc = send_unsent(w);
     }
-    if (lives && w->pong_due) {
-        lives = send_due(w) == 0;
+    if (rc == 0) {
+        rc = link_wire_send_due(w);
     }
-    if (!lives || status < 0 || finished(w)) { /* libuv does not poll on behind an error */
+    if (rc != 0 || status < 0 || finished(w)) { /* libuv does not poll on behind an error */
         link_end_open(w->link, "the connection was lost");
-    } else if (w->deaf) {
-        start_poll(w);
+        return;
     }
+    start_poll(w);
 }
 
 /* ---- beginning and end ---- */
@@ -274,15 +303,6 @@ void link_wire_stop(struct link_wire *w)
     (void)close(w->fd); /* libuv has let go of it */
 }
 
-/* OpenSSL as this file wants it, which libwebsockets could not bear: it asks SSL_pending alone
- * whether bytes wait, and so must not have it read ahead. */
-static void set_modes(SSL *ssl)
-{
-    SSL_set_read_ahead(ssl, 1);
-    (void)SSL_clear_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE);
-    (void)SSL_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-}
-
 struct link_wire *link_wire_start(struct link *l)
 {
     struct link_set *s = l->set;
@@ -299,7 +319,6 @@ struct link_wire *link_wire_start(struct link *l)
     w->link = l;
     w->ssl = lws_get_ssl(l->wsi);
     w->poll.data = w;
-    set_modes(w->ssl);
     (void)lws_rx_flow_control(l->wsi, 0); /* its socket's poll ends; nothing is buffered */
     start_poll(w);
     return w;

@@ -153,7 +153,7 @@ static SSL_CTX *new_context(void)
         return NULL;
     }
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-    /* An idle tunnel keeps no record buffers. libwebsockets retries writes from its own copy. */
+    /* An idle tunnel keeps no record buffers. Writes are retried from a copy. */
     (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     /* Every handshake is judged: a resumed session would not be. It saves 8 kB per tunnel too. */
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);

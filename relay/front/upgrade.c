@@ -10,9 +10,9 @@
 #include "proto/base/log.h"
 #include "proto/base/secret.h"
 #include "proto/http/field.h"
+#include "proto/websocket/websocket.h"
 #include "relay/front/access.h"
 #include "relay/front/session.h"
-#include "proto/websocket/websocket.h"
 #include "relay/worker.h"
 
 /* Longest base64 of "serial:token", and what it decodes to. */

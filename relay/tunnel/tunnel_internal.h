@@ -9,12 +9,12 @@
 
 #include "proto/base/list.h"
 #include "proto/io/wheel.h"
+#include "proto/websocket/websocket.h"
 #include "proto/wire/mux.h"
 #include "relay/front/peers.h"
 #include "relay/ref.h"
 #include "relay/store/directory.h"
 #include "relay/tunnel/probe.h"
-#include "proto/websocket/websocket.h"
 
 /* Longest address text: an IPv6 address with port. */
 #define TUNNEL_ADDRESS_BYTES 64

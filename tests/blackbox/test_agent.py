@@ -584,6 +584,17 @@ def test_what_comes_with_the_answer_to_the_upgrade_counts(setup, frame, said):
     setup.agent.wait_log(said)
 
 
+def test_a_ping_is_answered_before_a_close_and_never_behind_it(setup):
+    """RFC 6455 5.5.1: nothing follows a close frame."""
+    _, tunnel = setup.up()
+    close = fake.pack_message(struct.pack(">H", 1011), fake.OP_CLOSE)
+    tunnel.sock.sendall(fake.pack_message(b"last", fake.OP_PING) + close)
+    assert tunnel.wait_closed() == 1000
+    assert tunnel.pongs == [b"last"]
+    with pytest.raises((fake.Closed, OSError)):
+        tunnel.recv_message()
+
+
 @pytest.mark.parametrize("then", [b"", fake.pack_message(pack(fake.PING, 0, b"12345678"))], ids=["alone", "more"])
 def test_fault_is_told(setup, then):
     """Also if more comes with it: that is not read."""
