@@ -16,12 +16,19 @@
 
 #include "proto/base/buffer.h"
 #include "proto/base/log.h"
+#include "proto/base/poison.h"
 
 _Static_assert(2 * FORWARD_ROOM_HIGH_BYTES <= MUX_STREAM_WINDOW_BYTES,
                "an empty queue has room enough to go on");
 
 /* See may_log. */
 #define STATE_LOG_MS 5000
+
+/* Requests that are over and kept for the next ones, 200 bytes each: malloc's cache of a thread has
+ * seven of a size, and under load requests come and end by dozens. */
+#define SPARE_REQUESTS_MAX 32
+
+struct request;
 
 struct forward {
     uv_loop_t *loop;
@@ -30,8 +37,10 @@ struct forward {
     size_t n_answers;               /* of them, those that are our own */
     char failing[ERROR_TEXT_BYTES]; /* what was last said of the server; "" = it answers */
     uint64_t logged_ms;             /* when; 0 = never */
-    bool closing;                   /* no new ones */
-    bool upstream_closed;           /* upstream_close was called */
+    struct request *spare[SPARE_REQUESTS_MAX]; /* owned */
+    size_t n_spare;
+    bool closing;         /* no new ones */
+    bool upstream_closed; /* upstream_close was called */
     void (*on_closed)(void *user);
     void *user;
 };
@@ -76,6 +85,9 @@ static void on_upstream_closed(void *user)
     void *closed_user = f->user;
 
     assert(f->n_requests == 0);
+    while (f->n_spare > 0) {
+        free(f->spare[--f->n_spare]);
+    }
     free(f);
     on_closed(closed_user);
 }
@@ -100,6 +112,26 @@ void forward_close(struct forward *f, bool now, void (*on_closed)(void *user), v
     }
 }
 
+static struct request *take_request(struct forward *f)
+{
+    if (f->n_spare == 0) {
+        return malloc(sizeof(struct request));
+    }
+    struct request *r = f->spare[--f->n_spare];
+    unpoison(r, sizeof(*r));
+    return r;
+}
+
+static void give_request(struct forward *f, struct request *r)
+{
+    if (f->n_spare == SPARE_REQUESTS_MAX) {
+        free(r);
+        return;
+    }
+    poison(r, sizeof(*r));
+    f->spare[f->n_spare++] = r;
+}
+
 static void free_request(struct request *r)
 {
     struct forward *f = r->forward;
@@ -108,7 +140,7 @@ static void free_request(struct request *r)
     buffer_close(&r->held);
     free(r->head);
     f->n_answers -= r->is_own ? 1 : 0;
-    free(r);
+    give_request(f, r);
     f->n_requests--;
     if (f->closing && f->n_requests == 0) {
         close_upstream(f);
@@ -319,8 +351,7 @@ static int start(struct request *r, const struct head_request *head)
 /* NULL: no memory, and the stream was reset. */
 static struct request *new_request(struct forward *f, struct mux *m, uint32_t stream)
 {
-    /* Until glibc 2.41 calloc takes nothing from malloc's cache. */
-    struct request *r = malloc(sizeof(*r));
+    struct request *r = take_request(f);
 
     if (r == NULL) {
         mux_reset(m, stream, HEAD_RESET_INTERNAL, HEAD_DELIVERED_NO);
