@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/base/log_line.h"
 #include "proto/base/span.h"
 
 enum log_level {
@@ -22,24 +23,20 @@ enum log_level {
 
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 
-/* Longest line; what is longer is cut and marked with "…". */
-#define LOG_LINE_BYTES 4096
-
 enum log_kind { LOG_KIND_END, LOG_KIND_TEXT, LOG_KIND_UINT, LOG_KIND_INT, LOG_KIND_BOOL };
 
 /* One pair. Made by the functions below; borrows its text until the line is written. */
 struct log_field {
-    struct span name;
+    const char *name;
     enum log_kind kind;
     struct span text;
     uint64_t number;
 };
 
-/* Inline, so that a literal name's length is known. A pair whose text is NULL is left out of the
- * line. */
+/* A pair whose text is NULL is left out of the line. */
 static inline struct log_field log_span(const char *name, struct span text)
 {
-    return (struct log_field){.name = span_of(name), .kind = LOG_KIND_TEXT, .text = text};
+    return (struct log_field){.name = name, .kind = LOG_KIND_TEXT, .text = text};
 }
 
 static inline struct log_field log_text(const char *name, const char *text)
@@ -49,19 +46,17 @@ static inline struct log_field log_text(const char *name, const char *text)
 
 static inline struct log_field log_uint(const char *name, uint64_t value)
 {
-    return (struct log_field){.name = span_of(name), .kind = LOG_KIND_UINT, .number = value};
+    return (struct log_field){.name = name, .kind = LOG_KIND_UINT, .number = value};
 }
 
 static inline struct log_field log_int(const char *name, int64_t value)
 {
-    return (struct log_field){
-        .name = span_of(name), .kind = LOG_KIND_INT, .number = (uint64_t)value};
+    return (struct log_field){.name = name, .kind = LOG_KIND_INT, .number = (uint64_t)value};
 }
 
 static inline struct log_field log_bool(const char *name, bool value)
 {
-    return (struct log_field){
-        .name = span_of(name), .kind = LOG_KIND_BOOL, .number = value ? 1 : 0};
+    return (struct log_field){.name = name, .kind = LOG_KIND_BOOL, .number = value ? 1 : 0};
 }
 
 /* Both may be called at any time; the defaults are logfmt and info. */
@@ -76,6 +71,11 @@ int log_parse_format(const char *text, enum log_format *format);
 
 /* Writes one line. `fields` ends with an item of kind LOG_KIND_END. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
+
+/* The same in steps: between the two, a call of log_put_… for each pair (proto/base/log_line.h).
+ * Whether the level is on is for the caller to ask. */
+void log_begin(struct log_line *l, enum log_level level, const char *message);
+void log_end(struct log_line *l);
 
 /* While on, lines of the calling thread wait until log_flush, until there is no room for one more,
  * or until one is a warning or worse. For a loop that writes a line per request; it says how long

@@ -84,14 +84,23 @@ void access_log(struct session *s)
     if (!log_enabled(LOG_LEVEL_INFO)) {
         return;
     }
-    log_event(LOG_LEVEL_INFO, "request", log_span("id", session_request_id(s)),
-              log_text("client", address), log_span("method", method), log_int("key", s->key),
-              log_text("serial", s->serial[0] != '\0' ? s->serial : NULL),
-              log_span("controller", controller_of(s)), log_uint("status", r->status),
-              log_text("reason", r->reason), log_uint("bytes", r->bytes),
-              log_uint("us", r->total_us), log_uint("queued_us", r->queued_us),
-              log_uint("agent_us", r->agent_us), log_uint("server_us", r->server_us),
-              log_bool("cut", r->cut));
+    struct log_line l;
+    log_begin(&l, LOG_LEVEL_INFO, "request");
+    log_put_span(&l, "id", session_request_id(s));
+    log_put_text(&l, "client", address);
+    log_put_span(&l, "method", method);
+    log_put_int(&l, "key", s->key);
+    log_put_text(&l, "serial", s->serial[0] != '\0' ? s->serial : NULL);
+    log_put_span(&l, "controller", controller_of(s));
+    log_put_uint(&l, "status", r->status);
+    log_put_text(&l, "reason", r->reason);
+    log_put_uint(&l, "bytes", r->bytes);
+    log_put_uint(&l, "us", r->total_us);
+    log_put_uint(&l, "queued_us", r->queued_us);
+    log_put_uint(&l, "agent_us", r->agent_us);
+    log_put_uint(&l, "server_us", r->server_us);
+    log_put_bool(&l, "cut", r->cut);
+    log_end(&l);
 }
 
 const char *access_http_date(struct worker *w)

@@ -231,8 +231,8 @@ MUTANTS = (
         "key-in-the-log",
         "7: no key in a log",
         "relay/front/access.c",
-        'log_span("controller", controller_of(s))',
-        'log_span("controller", parsed ? request->path : (struct span){NULL, 0})',
+        'log_put_span(&l, "controller", controller_of(s))',
+        'log_put_span(&l, "controller", parsed ? request->path : (struct span){NULL, 0})',
         ("test_call.py::callers_credentials",),
     ),
     Mutant(
