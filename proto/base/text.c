@@ -90,15 +90,19 @@ static inline bool is_path_word(uint64_t word)
     return (word & TOP_BITS) == 0 && (marks_of_names(word) | more) == TOP_BITS;
 }
 
+/* Whether any byte is bad needs less than which one: as long as all are below 0x80, a subtraction
+ * borrows, and an addition reaches a top bit, only where one is. */
 static inline bool is_visible_word(uint64_t word)
 {
-    return (marks_below(word, 0x21) | marks_of(word, DEL) | (word & TOP_BITS)) == 0;
+    uint64_t marks = word | (word - EIGHT(0x21)) | (word + EIGHT(0x80 - DEL));
+    return (marks & TOP_BITS) == 0;
 }
 
 static inline bool is_plain_word(uint64_t word)
 {
-    return is_visible_word(word) &&
-           (marks_of(word, '"') | marks_of(word, '=') | marks_of(word, '\\')) == 0;
+    uint64_t marks = ((word ^ EIGHT('"')) - EIGHT(1)) | ((word ^ EIGHT('=')) - EIGHT(1)) |
+                     ((word ^ EIGHT('\\')) - EIGHT(1));
+    return is_visible_word(word) && (marks & TOP_BITS) == 0;
 }
 
 /* The last word may share bytes with the one before. */
