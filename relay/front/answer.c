@@ -116,26 +116,14 @@ static int append_text(struct buffer *out, const char *text)
     return buffer_append(out, text, strlen(text));
 }
 
-/* All or nothing. */
-static int append_parts(struct buffer *out, const struct span *parts, size_t n_parts)
+/* Writes it at `to`, where there is room; returns what is behind it. Inline: literals, of which a
+ * head mostly consists, are then copied with a move or two. */
+static inline uint8_t *put(uint8_t *to, struct span s)
 {
-    uint8_t *room = NULL;
-    size_t len = 0;
-    for (size_t i = 0; i < n_parts; i++) {
-        len += parts[i].len;
+    if (s.len > 0) { /* else it may be NULL */
+        memcpy(to, s.p, s.len);
     }
-    int err = buffer_reserve(out, len, &room);
-    if (err < 0) {
-        return err;
-    }
-    for (size_t i = 0; i < n_parts; i++) {
-        if (parts[i].len > 0) {
-            memcpy(room, parts[i].p, parts[i].len);
-            room += parts[i].len;
-        }
-    }
-    buffer_commit(out, len);
-    return 0;
+    return to + s.len;
 }
 
 static struct span connection_field(const struct answer_context *c)
@@ -148,16 +136,30 @@ static struct span connection_field(const struct answer_context *c)
     return c->minor == 0 ? keeps : (struct span){NULL, 0};
 }
 
-/* Fields that every answer has. */
+/* Fields that every answer has, and the empty line behind them. */
 static int append_common(struct buffer *out, const struct answer_context *c)
 {
-    const struct span parts[] = {
-        SPAN_LITERAL("Date: "),         span_of(c->date),
-        SPAN_LITERAL("\r\n"),           span_of(c->is_tls ? HSTS_FIELD : NULL),
-        SPAN_LITERAL("X-Request-Id: "), c->request_id,
-        SPAN_LITERAL("\r\n"),           connection_field(c),
-    };
-    return append_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
+    static const struct span before_date = SPAN_LITERAL("Date: ");
+    static const struct span after_date = SPAN_LITERAL("\r\n");
+    static const struct span before_id = SPAN_LITERAL("X-Request-Id: ");
+    static const struct span after_id = SPAN_LITERAL("\r\n");
+    static const struct span end = SPAN_LITERAL("\r\n");
+    struct span date = span_of(c->date);
+    struct span hsts = span_of(c->is_tls ? HSTS_FIELD : NULL);
+    struct span connection = connection_field(c);
+    size_t len = before_date.len + date.len + after_date.len + hsts.len + before_id.len +
+                 c->request_id.len + after_id.len + connection.len + end.len;
+    uint8_t *to = NULL;
+    int err = buffer_reserve(out, len, &to);
+    if (err < 0) {
+        return err;
+    }
+    to = put(put(put(to, before_date), date), after_date);
+    to = put(to, hsts);
+    to = put(put(put(to, before_id), c->request_id), after_id);
+    (void)put(put(to, connection), end);
+    buffer_commit(out, len);
+    return 0;
 }
 
 /* Retry-After (RFC 9110 10.2.3) and the fields of draft-ietf-httpapi-ratelimit-headers. */
@@ -210,9 +212,6 @@ int answer_format(struct buffer *out, const struct answer_context *c, enum answe
     if (err == 0) {
         err = append_common(out, c);
     }
-    if (err == 0) {
-        err = append_text(out, "\r\n");
-    }
     return err == 0 && !c->head_only ? buffer_append(out, body, (size_t)body_len) : err;
 }
 
@@ -257,21 +256,33 @@ static bool field_passes(struct span name)
     return true;
 }
 
+/* A whole line of three parts, or nothing. */
+static inline int append_line(struct buffer *out, struct span first, struct span second,
+                              struct span third)
+{
+    static const struct span end = SPAN_LITERAL("\r\n");
+    size_t len = first.len + second.len + third.len + end.len;
+    uint8_t *to = NULL;
+    int err = buffer_reserve(out, len, &to);
+    if (err < 0) {
+        return err;
+    }
+    (void)put(put(put(put(to, first), second), third), end);
+    buffer_commit(out, len);
+    return 0;
+}
+
 static int append_field(struct buffer *out, const struct head_field *f)
 {
-    const struct span parts[] = {f->name, SPAN_LITERAL(": "), f->value, SPAN_LITERAL("\r\n")};
-    return append_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
+    return append_line(out, f->name, (struct span)SPAN_LITERAL(": "), f->value);
 }
 
 static int append_length(struct buffer *out, int64_t body_bytes)
 {
     char digits[DECIMAL_BYTES];
-    const struct span parts[] = {
-        SPAN_LITERAL("Content-Length: "),
-        {digits, decimal_format((uint64_t)body_bytes, digits)},
-        SPAN_LITERAL("\r\n"),
-    };
-    return append_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
+    struct span length = {digits, decimal_format((uint64_t)body_bytes, digits)};
+    return append_line(out, (struct span)SPAN_LITERAL("Content-Length"),
+                       (struct span)SPAN_LITERAL(": "), length);
 }
 
 static int append_framing(struct buffer *out, const struct head_response *head,
@@ -291,13 +302,14 @@ static int append_framing(struct buffer *out, const struct head_response *head,
 
 static int append_status_line(struct buffer *out, unsigned status)
 {
-    char digits[DECIMAL_BYTES];
-    const struct span parts[] = {
-        SPAN_LITERAL("HTTP/1.1 "), {digits, decimal_format(status, digits)},
-        SPAN_LITERAL(" "),         span_of(answer_phrase(status)),
-        SPAN_LITERAL("\r\n"),
-    };
-    return append_parts(out, parts, sizeof(parts) / sizeof(parts[0]));
+    char number[DECIMAL_BYTES + 1];
+    if (status == 200) { /* nearly all */
+        return append_text(out, "HTTP/1.1 200 OK\r\n");
+    }
+    size_t len = decimal_format(status, number);
+    number[len++] = ' ';
+    return append_line(out, (struct span)SPAN_LITERAL("HTTP/1.1 "), (struct span){number, len},
+                       span_of(answer_phrase(status)));
 }
 
 int answer_format_head(struct buffer *out, const struct answer_context *c,
@@ -312,8 +324,5 @@ int answer_format_head(struct buffer *out, const struct answer_context *c,
     if (err == 0) {
         err = append_framing(out, head, framing);
     }
-    if (err == 0) {
-        err = append_common(out, c);
-    }
-    return err == 0 ? append_text(out, "\r\n") : err;
+    return err == 0 ? append_common(out, c) : err;
 }
