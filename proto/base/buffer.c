@@ -56,7 +56,7 @@ static int grow(struct buffer *b, size_t needed)
     return 0;
 }
 
-int buffer_reserve(struct buffer *b, size_t len, uint8_t **room)
+int buffer_reserve_growing(struct buffer *b, size_t len, uint8_t **room)
 {
     if (len > b->max_bytes - b->len) {
         return ERROR_LIMIT;
@@ -83,7 +83,7 @@ void buffer_commit(struct buffer *b, size_t len)
 int buffer_append_growing(struct buffer *b, const void *bytes, size_t len)
 {
     uint8_t *room = NULL;
-    int rc = buffer_reserve(b, len, &room);
+    int rc = buffer_reserve_growing(b, len, &room);
     if (rc != 0) {
         return rc;
     }

@@ -44,9 +44,19 @@ static inline int buffer_append(struct buffer *b, const void *bytes, size_t len)
  * appended). */
 int buffer_append_fitting(struct buffer *b, const void *bytes, size_t len);
 
+/* The rare half of buffer_reserve. */
+int buffer_reserve_growing(struct buffer *b, size_t len, uint8_t **room);
+
 /* Makes room for `len` more bytes; `*room` is where they go, until any other call on `b`.
- * 0, ERROR_LIMIT, ERROR_NOMEM. */
-int buffer_reserve(struct buffer *b, size_t len, uint8_t **room);
+ * 0, ERROR_LIMIT, ERROR_NOMEM. Inline as buffer_append is: frames and heads are made with it. */
+static inline int buffer_reserve(struct buffer *b, size_t len, uint8_t **room)
+{
+    if (len == 0 || len > b->cap - b->start - b->len) {
+        return buffer_reserve_growing(b, len, room);
+    }
+    *room = b->data + b->start + b->len;
+    return 0;
+}
 
 /* `len` bytes of the reserved room are now held. */
 void buffer_commit(struct buffer *b, size_t len);
