@@ -412,7 +412,7 @@ static int start(struct serve *s, struct error_text *e)
         err = addresses_announce(&s->relay, &s->config, e);
     }
     for (unsigned i = 0; i < s->relay.n_workers && err == 0; i++) {
-        err = worker_start(&s->relay.workers[i]);
+        err = worker_start(&s->relay.workers[i], e);
     }
     return err;
 }
@@ -420,10 +420,10 @@ static int start(struct serve *s, struct error_text *e)
 static void close_relay(struct serve *s)
 {
     struct relay *relay = &s->relay;
+    atomic_store(&relay->running, false); /* ends those that run when another did not start */
     for (unsigned i = 0; i < relay->n_workers && relay->workers != NULL; i++) {
         worker_join(&relay->workers[i]);
     }
-    atomic_store(&relay->running, false);
     if (relay->store != NULL) {
         store_stop(relay->store); /* it posts to the workers' links, which close now */
     }

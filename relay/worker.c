@@ -313,6 +313,9 @@ static void on_tick(uv_timer_t *timer)
     wheel_turn(&w->wheel, worker_now_ms(w));
     make_up_for_missed_servers(w);
     renew_roster(w);
+    if (!atomic_load(&w->relay->running) && !w->stopping) {
+        stop(w); /* not by a message, for which there may be no memory */
+    }
     if (w->draining) {
         drain_step(w);
     }
@@ -413,10 +416,10 @@ static void *run(void *arg)
     return NULL;
 }
 
-int worker_start(struct worker *w)
+int worker_start(struct worker *w, struct error_text *e)
 {
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
-        return ERROR_NOMEM;
+        return error_set(e, ERROR_NOMEM, "cannot start a thread");
     }
     w->started = true;
     return 0;

@@ -49,7 +49,7 @@ struct relay {
     unsigned n_workers;
     _Atomic uint64_t next_tunnel; /* numbers of tunnels */
     _Atomic uint32_t n_connections;
-    _Atomic bool running;        /* the workers take messages */
+    _Atomic bool running;        /* the workers take messages; if not, they end */
     uv_async_t *on_worker_end;   /* of the main thread's loop: a worker has ended */
     pthread_mutex_t reload_lock; /* guards the settings, and next_tls of the workers */
     struct settings settings;
@@ -125,8 +125,9 @@ struct worker {
 /* Sets a worker up on the calling thread; it does not run yet. */
 int worker_init(struct worker *w, struct relay *relay, unsigned index, struct error_text *e);
 
-/* Starts its thread; worker_join waits for its end. */
-int worker_start(struct worker *w);
+/* Starts its thread, which ends when it is told to (LINK_STOP, or LINK_DRAIN) or the relay is not
+ * `running`; worker_join waits for that. 0, ERROR_NOMEM. */
+int worker_start(struct worker *w, struct error_text *e);
 void worker_join(struct worker *w);
 
 /* Frees what worker_init made; the thread has ended, or was never started. */

@@ -239,6 +239,22 @@ def starts(relay, what):
     return False
 
 
+def test_a_relay_that_cannot_start_all_its_threads_says_so_and_ends(tmp_path):
+    """Workers that run by then are told to end: nobody else would."""
+    relay = relay_folder(tmp_path / "relay")
+    relay.configure({"relay": {"workers": 4}})
+    injector = Injector(tmp_path / "control")
+    relay.variables = injector.variables
+    faults = injector.faults(lambda: starts(relay, "no fault"), ALL)
+    for fault in faults:
+        if fault.kind == "make":
+            injector.arm(fault)
+            starts(relay, fault)
+            injector.disarm()
+    assert injector.n_failed() > 0
+    injector.close()
+
+
 def test_every_worker_hears_that_it_is_to_end(tmp_path):
     """Whatever fails then, an idle relay has ended long before the drain limit of 30 s."""
     relay = relay_folder(tmp_path / "relay")
