@@ -236,6 +236,7 @@ def starts(relay, what):
         process.stop()
         return True
     process.wait_end(expect=(1, 2))
+    assert 'reason=""' not in process.log.text(), f"{what}: did not say why"
     return False
 
 
