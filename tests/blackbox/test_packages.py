@@ -98,8 +98,8 @@ def test_the_packages_hold_what_the_page_promises(packages):
 
 @pytest.mark.slow
 def test_the_agent_s_package_is_small(packages):
-    """132 kB when this was written (docs/decisions.md): nothing of the relay's is to slip in."""
-    assert packages["thinknx-agent"].stat().st_size < 145_000
+    """148 kB when this was written (docs/decisions.md): nothing of the relay's is to slip in."""
+    assert packages["thinknx-agent"].stat().st_size < 160_000
     agent = (RELEASE / "bin" / "thinknx-agent").read_bytes()
     for other in (b"Dygraph", b"sqlite3_", b"/audit.js"):
         assert other not in agent, other

@@ -135,6 +135,7 @@ struct worker *world_open(void)
     world_require(relay.peers != NULL && relay.board != NULL && relay.roster != NULL);
     world_require(store_open(path, NULL, &relay.store, &e) == 0);
     world_require(worker_init(&worker, &relay, 0, &e) == 0);
+    atomic_store(&relay.running, true);
     return &worker;
 }
 
