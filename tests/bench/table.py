@@ -8,6 +8,7 @@ TARGETS = (
     ("50 connections", "per_s", "nginx, 1 hop", 1.0, True),
     ("500 connections", "per_s", "nginx, 1 hop", 1.2, True),
     ("50 connections", "per_s", "nginx, 2 hops", 2.0, True),
+    ("1 connections", "per_s", "nginx, 2 hops", 1.0, True),
     ("1 connections", "p50_us", "nginx, 2 hops", 1.0, False),
     ("50 connections", "p99_us", "nginx, 2 hops", 1.0, False),
     ("50 connections", "per_s", "nginx + ssh -R", 3.5, True),

@@ -13,6 +13,7 @@ import statistics
 import time
 
 import ours
+import table
 from processes import Process
 from speed import HERE, OPENERS, OPENING_S
 
@@ -20,14 +21,6 @@ TURN_S = 0.25
 SETTLE_S = 0.06  # until a load that goes on is in full swing
 REST_S = 0.04  # for what is on its way when a load is stopped
 NEW = "new"  # in place of a number of connections: one for each request
-TARGETS = (
-    ("1", "nginx, 2 hops", 1.0),
-    ("50", "nginx, 1 hop", 1.0),
-    ("500", "nginx, 1 hop", 1.2),
-    ("50", "nginx, 2 hops", 2.0),
-    ("50", "nginx + ssh -R", 3.5),
-    (NEW, "nginx, 1 hop", 1.0),
-)
 FIGURES = ("per_s", "cpu_us")
 
 
@@ -117,14 +110,19 @@ def ratios(given, own, peer):
 def rows_of(load, given):
     """A row for each pair of ours and another."""
     own = [label for label in given if label.startswith("relay")]
-    bounds = {peer: bound for what, peer, bound in TARGETS if what == load}
+    loaded = f"{load} connections"
+    bounds = {
+        peer: bound
+        for what, figure, peer, bound, _ in table.TARGETS
+        if (what, figure) == (loaded, "per_s")
+    }
     rows = []
     for mine, peer in itertools.product(own, (label for label in given if label not in own)):
         found = ratios(given, mine, peer)
         bound = bounds.get(peer)
         rows.append(
             [
-                "new connections" if load == NEW else f"{load} connections",
+                loaded,
                 mine,
                 peer,
                 f">= {bound}" if bound else "",
