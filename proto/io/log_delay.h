@@ -7,7 +7,8 @@
 #include <uv.h>
 
 /* Long enough for a busy thread to share a write(2) among hundreds of lines, and not noticed by
- * who reads along. It is also what a killed process loses at most. */
+ * who reads along. It is also what a killed process loses at most, unless
+ * its loop was stuck. */
 #define LOG_DELAY_MS 10
 
 struct log_delay {
