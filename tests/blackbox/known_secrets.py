@@ -8,6 +8,8 @@ import re
 # Keys and tokens, as our programs make them. Where a line of a log was cut, it still shows so much of one.
 MADE = re.compile(r"\b[A-Za-z0-9]{32}\b")
 SHOWN = 16
+# `server add` prints the relay's certificate too: no secret, and between its signs a part may look like one.
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 # A shorter text is no secret, but a word that a log may well have.
 SHORTEST = 10
 # The commands that print a new one, and what has it in JSON.
@@ -43,7 +45,7 @@ def keep_of_command(arguments, given, printed):
     try:
         keep_made(json.loads(printed))
     except ValueError:
-        for text in MADE.findall(printed):
+        for text in MADE.findall(CERTIFICATE.sub("", printed)):
             if text not in map(str, arguments):  # a serial may look like one
                 keep(text[:SHOWN], " ".join(command))
 
