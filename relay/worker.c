@@ -89,8 +89,8 @@ static void close_own_handles(struct worker *w)
         return;
     }
     uv_close((uv_handle_t *)&w->tick, NULL);
-    uv_close((uv_handle_t *)&w->check, NULL);
     uv_close((uv_handle_t *)&w->prepare, NULL);
+    uv_close((uv_handle_t *)&w->again, NULL);
     log_delay_close(&w->log_delay);
     link_close(&w->link);
 }
@@ -321,23 +321,22 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
+static void on_again(uv_idle_t *again)
+{
+    (void)again;
+}
+
 /* What the events of this turn left to do. */
-static void end_turn(struct worker *w)
-{
-    exchange_flush_assembled(w);
-    session_process_ready(w);
-    tunnel_flush_dirty(w);
-}
-
-static void on_check(uv_check_t *check)
-{
-    end_turn(check->data);
-}
-
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct worker *w = prepare->data;
-    end_turn(w);
+    exchange_flush_assembled(w);
+    session_process_ready(w);
+    if (tunnel_flush_dirty(w)) {
+        uv_idle_start(&w->again, on_again);
+    } else {
+        uv_idle_stop(&w->again);
+    }
     log_delay_turn(&w->log_delay);
     directory_leave(w->reader);
 }
@@ -375,14 +374,12 @@ static int init_loop(struct worker *w)
     wheel_init(&w->wheel, uv_now(&w->loop));
     registry_init(&w->registry, uv_now(&w->loop));
     uv_timer_init(&w->loop, &w->tick);
-    uv_check_init(&w->loop, &w->check);
     uv_prepare_init(&w->loop, &w->prepare);
+    uv_idle_init(&w->loop, &w->again);
     log_delay_init(&w->log_delay, &w->loop);
     w->tick.data = w;
-    w->check.data = w;
     w->prepare.data = w;
     uv_timer_start(&w->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
-    uv_check_start(&w->check, on_check);
     uv_prepare_start(&w->prepare, on_prepare);
     return link_open(&w->link, &w->loop, on_message, on_batch_end, w);
 }

@@ -67,8 +67,8 @@ struct worker {
     uv_loop_t loop;
     struct link link;
     uv_timer_t tick;      /* turns the wheel */
-    uv_check_t check;     /* flush after the sockets were served */
-    uv_prepare_t prepare; /* flush after the timers, and before sleeping */
+    uv_prepare_t prepare; /* flush what was written, before sleeping */
+    uv_idle_t again;      /* active while the loop is not to sleep */
     struct log_delay log_delay;
     struct wheel wheel;
     struct conn_shared io;

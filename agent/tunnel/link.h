@@ -88,8 +88,8 @@ struct link_callbacks {
     int (*on_bytes)(void *user, const uint8_t *bytes, size_t len);
     /* The message is complete. */
     int (*on_message_end)(void *user);
-    /* Once or twice per turn of the loop, while the link is open: after what arrived was read, and
-     * before the loop sleeps. This is where to send. */
+    /* Once per turn of the loop, while the link is open: after what arrived was read and what it
+     * led to was done, and before the loop sleeps. This is where to send. */
     void (*on_turn)(void *user);
     /* Always the last. The link is gone. */
     void (*on_closed)(void *user, const struct link_end *end);
@@ -119,6 +119,9 @@ bool link_reached(const struct link *l);
 /* True if link_send may be called now: open, and nothing of an earlier message is waiting. It
  * becomes true only before an on_turn. */
 bool link_can_send(const struct link *l);
+
+/* From on_turn: the loop looks at its sockets without sleeping, and on_turn comes once more. */
+void link_look_again(struct link *l);
 
 /* Round trip to the relay (or the proxy) as the kernel has measured it; 0 if it is not known. */
 uint32_t link_rtt_us(const struct link *l);

@@ -81,7 +81,7 @@ struct link_set {
     struct lws_context *context;
     uv_loop_t *loop;
     uv_prepare_t prepare;
-    uv_check_t check;
+    uv_idle_t again; /* active while the loop is not to sleep */
     uint64_t turn;
     struct list links;
     struct list free;  /* lanes */

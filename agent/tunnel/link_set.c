@@ -111,26 +111,30 @@ static void on_prepare(uv_prepare_t *prepare)
     struct link_set *s = prepare->data;
     struct list *node = s->links.next;
 
+    (void)uv_idle_stop(&s->again);
     while (node != &s->links && link_prepare(LIST_ITEM(node, struct link, node))) {
         node = node->next;
     }
     take_turn(s);
 }
 
-static void on_check(uv_check_t *check)
+static void on_again(uv_idle_t *again)
 {
-    take_turn(check->data);
+    (void)again;
+}
+
+void link_look_again(struct link *l)
+{
+    (void)uv_idle_start(&l->set->again, on_again); /* fails only without a callback */
 }
 
 static void start_turns(struct link_set *s)
 {
-    /* None of the four can fail. */
+    /* None of the three can fail. */
     (void)uv_prepare_init(s->loop, &s->prepare);
-    (void)uv_check_init(s->loop, &s->check);
+    (void)uv_idle_init(s->loop, &s->again);
     s->prepare.data = s;
-    s->check.data = s;
     (void)uv_prepare_start(&s->prepare, on_prepare);
-    (void)uv_check_start(&s->check, on_check);
 }
 
 int link_set_new(uv_loop_t *loop, struct link_set **set, struct error_text *e)
@@ -172,7 +176,7 @@ int link_set_new(uv_loop_t *loop, struct link_set **set, struct error_text *e)
 void link_set_stop(struct link_set *s)
 {
     uv_close((uv_handle_t *)&s->prepare, NULL);
-    uv_close((uv_handle_t *)&s->check, NULL);
+    uv_close((uv_handle_t *)&s->again, NULL);
     lws_context_destroy(s->context);
 }
 

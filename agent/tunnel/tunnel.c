@@ -146,6 +146,16 @@ static int flush(struct tunnel *t)
     return 0;
 }
 
+/* What more there soon will be shares the message. */
+static int flush_later(struct tunnel *t)
+{
+    if (mux_wants_send(t->mux) && link_can_send(t->link) && mux_expects_more(t->mux)) {
+        link_look_again(t->link);
+        return 0;
+    }
+    return flush(t);
+}
+
 static void close_link(struct tunnel *t, uint16_t code)
 {
     mux_close(t->mux);
@@ -206,7 +216,7 @@ static void on_turn(void *user)
     }
     if (mux_fault(t->mux) != MUX_FAULT_NONE) {
         fail(t);
-    } else if (flush(t) != 0) {
+    } else if (flush_later(t) != 0) {
         note(t, lost_class(t), "the connection was lost");
         end(t);
     } else if (drained(t)) {

@@ -207,6 +207,22 @@ bool mux_wants_send(const struct mux *m)
            (!list_empty(&m->ring) && m->send_credit > 0);
 }
 
+bool mux_expects_more(struct mux *m)
+{
+    size_t queued = mux_queued_bytes(m);
+    bool likely = mux_usable(m) && mux_wants_send(m) && m->streams.n_open >= MUX_BUSY_STREAMS &&
+                  queued > m->seen_bytes;
+
+    if (!likely || queued >= FRAME_MESSAGE_BYTES || m->n_looks == MUX_LOOKS_MAX) {
+        m->n_looks = 0;
+        m->seen_bytes = 0;
+        return false;
+    }
+    m->n_looks++;
+    m->seen_bytes = queued;
+    return true;
+}
+
 bool mux_wants_goodbye(const struct mux *m)
 {
     if (m->closed) {

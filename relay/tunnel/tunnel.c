@@ -2,8 +2,9 @@
 /* One agent's connection.
  *
  * Happy path: conn -> websocket_feed -> mux_recv -> events -> router; and the other way: requests
- * make the tunnel dirty, and once per turn of the loop tunnel_flush pulls one message for all that
- * gathered, wraps it in one websocket frame and writes it with one system call.
+ * make the tunnel dirty, and before the loop sleeps tunnel_flush_dirty pulls one message for all
+ * that gathered, wraps it in one websocket frame and writes it with one system call. Under load the
+ * loop looks for more before that.
  *
  * It ends by the peer's close, a fault, silence, a newer tunnel of the same server, or the server's
  * removal; always through `end`, which first takes it out of the registry (so that nothing is
@@ -154,14 +155,24 @@ static void end_if_doomed(struct tunnel *t)
     }
 }
 
-void tunnel_flush_dirty(struct worker *w)
+bool tunnel_flush_dirty(struct worker *w)
 {
     struct list *node = NULL;
+    struct list waiting;
+    list_init(&waiting);
     while ((node = list_pop(&w->dirty_tunnels)) != NULL) {
         struct tunnel *t = LIST_ITEM(node, struct tunnel, dirty_node);
+        if (mux_expects_more(t->mux)) {
+            list_push(&waiting, node);
+            continue;
+        }
         t->dirty = false;
         flush(t);
     }
+    while ((node = list_pop(&waiting)) != NULL) {
+        list_push(&w->dirty_tunnels, node);
+    }
+    return !list_empty(&w->dirty_tunnels);
 }
 
 static void on_drain(struct conn *c)

@@ -62,7 +62,8 @@ void tunnel_kill(struct tunnel *t);
 /* The tunnel whose place in worker->tunnels this is. */
 struct tunnel *tunnel_of(struct list *node);
 
-/* Sends what all dirty tunnels of the worker have to send. */
-void tunnel_flush_dirty(struct worker *w);
+/* Sends what all dirty tunnels of the worker have to send. True if some wait for more to go with it
+ * (mux_expects_more): the loop is not to sleep then. */
+bool tunnel_flush_dirty(struct worker *w);
 
 #endif
