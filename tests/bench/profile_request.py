@@ -10,6 +10,7 @@ import subprocess
 from table import spread
 
 PEERS = ("nginx1", "ours")
+SLOWER = "ssh"  # has no profile of its own: how many times its requests are ours?
 SAMPLES_PER_S = 4000
 KERNEL = "[kernel"
 TLS = ("libcrypto", "libssl")
@@ -67,15 +68,17 @@ def watched(bench, processes):
 
 
 def sample(bench, peer, connections, seconds):
-    """Cost first, without perf, which has a cost of its own; then who it is spent by."""
-    cost_us = bench.requests(peer, connections, seconds)["cpu_us"]
+    """Requests a second and cost first, without perf, which has a cost of its own; then who it is
+    spent by."""
+    plain = bench.requests(peer, connections, seconds)
+    cost_us = plain["cpu_us"]
     bench.requests(peer, connections, seconds, watched(bench, peer.processes))
     split = {}
     for p in peer.processes:
         program = "nginx" if p.name.startswith("nginx") else f"thinknx-{p.name}"
         part = shares(file_of(bench, p), program)
         split[p.name] = {c: part[c] * cost_us[p.name] for c in COLUMNS}
-    return split
+    return plain["per_s"], split
 
 
 def rows(rounds):
@@ -97,12 +100,33 @@ def without_own_code(rounds):
     ]
 
 
+def at_most(rates, slower, rounds):
+    """Of each round: how many times the slower peer's requests a second ours would be, if our own
+    code took no time at all."""
+    _, *ours = rounds.values()
+    found = []
+    for rate, slow, *same_round in zip(rates, slower, *ours):
+        spent = sum(sum(s.values()) for s in same_round)
+        own = sum(s[OWN] for s in same_round)
+        found.append(rate / slow * spent / (spent - own))
+    return found
+
+
 def run(bench, rounds, connections, seconds):
-    """The table's rows, and a sentence."""
-    found = {}
+    """The table's rows, and what they say."""
+    found, rates, slower = {}, [], []
     for _ in range(rounds):
-        for peer in bench.peers.values():
-            for name, split in sample(bench, peer, connections, seconds).items():
-                found.setdefault(name, []).append(split)
+        for name in PEERS:
+            per_s, splits = sample(bench, bench.peers[name], connections, seconds)
+            for process, split in splits.items():
+                found.setdefault(process, []).append(split)
+        rates.append(per_s)
+        slower.append(bench.requests(bench.peers[SLOWER], connections, seconds)["per_s"])
     share = spread(without_own_code(found), 2)
-    return rows(found), f"Without our own code: {share} of all that nginx takes."
+    ratios = spread([a / b for a, b in zip(rates, slower)], 2)
+    most = spread(at_most(rates, slower, found), 2)
+    label = bench.peers[SLOWER].label
+    return rows(found), (
+        f"Without our own code: {share} of all that nginx takes.\n"
+        f"Requests a second beside {label}: {ratios}; if our own code took no time, {most}."
+    )

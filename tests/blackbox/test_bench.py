@@ -14,6 +14,7 @@ from harness import DEADLINE, HOST, ROOT
 sys.path.append(str(ROOT / "tests" / "bench"))
 
 import many  # noqa: E402
+import profile_request  # noqa: E402
 import table  # noqa: E402
 import turns  # noqa: E402
 
@@ -122,3 +123,13 @@ def test_the_interval_of_a_median_is_that_of_order_statistics():
 
 
 assert HOST == "127.0.0.1"  # as the tools have it
+
+
+def test_what_our_own_code_could_bring_is_counted_from_its_share():
+    rounds = {
+        "nginx-a": [{"kernel": 30, profile_request.OWN: 20}],
+        "relay": [{"kernel": 20, profile_request.OWN: 5}],
+        "agent": [{"kernel": 15, profile_request.OWN: 10}],
+    }
+    assert profile_request.without_own_code(rounds) == [35 / 50]
+    assert profile_request.at_most([300], [100], rounds) == [300 / 100 * 50 / 35]
