@@ -45,7 +45,7 @@ enum mux_role { MUX_RELAY, MUX_AGENT };
  * unknown types. One more closes the tunnel (MUX_FAULT_FLOOD). */
 #define MUX_CHEAP_FRAMES_PER_S 2000
 /* mux_expects_more: with fewer streams there is nobody whose frames would share the message. */
-#define MUX_BUSY_STREAMS 6
+#define MUX_BUSY_STREAMS 3
 #define MUX_LOOKS_MAX    16
 /* Control calls that may be open at once, and the size of one. */
 #define MUX_CONTROL_CALLS_MAX 16
