@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One worker: its loop, and what happens on messages from the others.
  *
- * Each turn of the loop: sockets are served; `check` sends what they gave the tunnels to send, one
- * message each; `prepare` does the same for what timers gave, sees to the log's lines that wait,
- * and lets go of the directory before the loop sleeps.
+ * Each turn of the loop: timers, sockets, and what closes; then, before the loop sleeps, `prepare`
+ * writes what they gave the tunnels to send, one message each (under load it looks for more first),
+ * sees to the log's lines that wait, and lets go of the directory.
  *
  * Draining: listeners close, sessions end after their next answer or when idle for a moment, and
  * then the agents are told to go. The worker ends when sessions and tunnels have ended. */
@@ -323,7 +323,7 @@ static void on_tick(uv_timer_t *timer)
 
 static void on_again(uv_idle_t *again)
 {
-    (void)again;
+    (void)again; /* that it is active keeps the loop from sleeping */
 }
 
 /* What the events of this turn left to do. */
@@ -333,7 +333,7 @@ static void on_prepare(uv_prepare_t *prepare)
     exchange_flush_assembled(w);
     session_process_ready(w);
     if (tunnel_flush_dirty(w)) {
-        uv_idle_start(&w->again, on_again);
+        uv_idle_start(&w->again, on_again); /* fails only without a callback */
     } else {
         uv_idle_stop(&w->again);
     }

@@ -120,7 +120,7 @@ static void on_prepare(uv_prepare_t *prepare)
 
 static void on_again(uv_idle_t *again)
 {
-    (void)again;
+    (void)again; /* that it is active keeps the loop from sleeping */
 }
 
 void link_look_again(struct link *l)

@@ -149,7 +149,7 @@ static int flush(struct tunnel *t)
 /* What more there soon will be shares the message. */
 static int flush_later(struct tunnel *t)
 {
-    if (mux_wants_send(t->mux) && link_can_send(t->link) && mux_expects_more(t->mux)) {
+    if (link_can_send(t->link) && mux_expects_more(t->mux, now_ms(t))) {
         link_look_again(t->link);
         return 0;
     }

@@ -53,8 +53,9 @@ struct mux {
     struct list due;       /* streams with an event for the end of mux_pull */
     struct bucket cheap;
     size_t stream_bytes; /* bytes in the queues of all streams */
-    size_t seen_bytes;   /* queued at the last of so many calls of mux_expects_more that said yes */
-    unsigned n_looks;
+    size_t seen_bytes;   /* queued when mux_expects_more last said yes; 0 = it said no */
+    unsigned n_looks;    /* how often it has said yes in a row */
+    uint64_t looking_ms; /* since when */
     uint64_t born_ms;
     uint64_t last_recv_ms;
     uint64_t ping_ms; /* when the last PING was queued; also what its 8 bytes say */

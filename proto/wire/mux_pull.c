@@ -207,17 +207,24 @@ bool mux_wants_send(const struct mux *m)
            (!list_empty(&m->ring) && m->send_credit > 0);
 }
 
-bool mux_expects_more(struct mux *m)
+static bool may_look_on(const struct mux *m, uint64_t now_ms)
+{
+    return m->n_looks == 0 ||
+           (m->n_looks < MUX_LOOKS_MAX && now_ms - m->looking_ms <= MUX_GATHER_MS);
+}
+
+bool mux_expects_more(struct mux *m, uint64_t now_ms)
 {
     size_t queued = mux_queued_bytes(m);
     bool likely = mux_usable(m) && mux_wants_send(m) && m->streams.n_open >= MUX_BUSY_STREAMS &&
                   queued > m->seen_bytes;
 
-    if (!likely || queued >= FRAME_MESSAGE_BYTES || m->n_looks == MUX_LOOKS_MAX) {
+    if (!likely || queued >= FRAME_MESSAGE_BYTES || !may_look_on(m, now_ms)) {
         m->n_looks = 0;
         m->seen_bytes = 0;
         return false;
     }
+    m->looking_ms = m->n_looks == 0 ? now_ms : m->looking_ms;
     m->n_looks++;
     m->seen_bytes = queued;
     return true;

@@ -62,10 +62,14 @@ static bool send_message(struct tunnel *t)
     return conn_write(t->conn, bytes, frame_len) == 0;
 }
 
+static bool can_send(const struct tunnel *t)
+{
+    return t->state != TUNNEL_ENDED && conn_pending(t->conn) < TUNNEL_PENDING_BYTES;
+}
+
 static void flush(struct tunnel *t)
 {
-    while (t->state != TUNNEL_ENDED && mux_wants_send(t->mux) &&
-           conn_pending(t->conn) < TUNNEL_PENDING_BYTES) {
+    while (can_send(t) && mux_wants_send(t->mux)) {
         if (!send_message(t)) {
             return;
         }
@@ -162,7 +166,7 @@ bool tunnel_flush_dirty(struct worker *w)
     list_init(&waiting);
     while ((node = list_pop(&w->dirty_tunnels)) != NULL) {
         struct tunnel *t = LIST_ITEM(node, struct tunnel, dirty_node);
-        if (mux_expects_more(t->mux)) {
+        if (can_send(t) && mux_expects_more(t->mux, worker_now_ms(w))) {
             list_push(&waiting, node);
             continue;
         }

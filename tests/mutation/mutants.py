@@ -316,4 +316,35 @@ MUTANTS = (
         "        failed = false;",
         ("unit/agent/trust",),
     ),
+    Mutant(
+        "gathered-and-forgotten",
+        "4: an answer never waits for others that may not come",
+        "relay/worker.c",
+        "        uv_idle_start(&w->again, on_again); /* fails only without a callback */",
+        "",
+        ("test_gathering.py::quick",),
+        also=(
+            (
+                "agent/tunnel/link_set.c",
+                "    (void)uv_idle_start(&l->set->again, on_again); /* fails only without a callback */",
+                "    (void)l, (void)on_again;",
+            ),
+        ),
+    ),
+    Mutant(
+        "relay-never-sleeps",
+        "6: who waits uses no processor",
+        "relay/worker.c",
+        "        uv_idle_stop(&w->again);",
+        "        (void)0;",
+        ("test_gathering.py::quick",),
+    ),
+    Mutant(
+        "agent-never-sleeps",
+        "6: who waits uses no processor",
+        "agent/tunnel/link_set.c",
+        "    (void)uv_idle_stop(&s->again);",
+        "",
+        ("test_gathering.py::quick",),
+    ),
 )

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When frames wait for others to share a message with: under load, for one look, never for good. */
+/* When frames wait for others to share a message with: under load, for a few looks, never for good.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -40,7 +41,7 @@ static void a_request_among_few_leaves_at_once(void **state)
 
     for (int i = 0; i < MUX_BUSY_STREAMS - 1; i++) {
         (void)pipe_get(p, "/");
-        assert_false(mux_expects_more(p->relay));
+        assert_false(mux_expects_more(p->relay, p->now_ms));
     }
 }
 
@@ -50,7 +51,7 @@ static void an_answer_among_few_leaves_at_once(void **state)
 
     open_streams(p, MUX_BUSY_STREAMS - 1);
     pipe_respond(p, 1, 200, "1", 1);
-    assert_false(mux_expects_more(p->agent));
+    assert_false(mux_expects_more(p->agent, p->now_ms));
 }
 
 static void under_load_a_request_waits_for_one_look_that_finds_no_other(void **state)
@@ -59,8 +60,8 @@ static void under_load_a_request_waits_for_one_look_that_finds_no_other(void **s
 
     open_streams(p, MUX_BUSY_STREAMS - 1);
     (void)pipe_get(p, "/");
-    assert_true(mux_expects_more(p->relay));
-    assert_false(mux_expects_more(p->relay));
+    assert_true(mux_expects_more(p->relay, p->now_ms));
+    assert_false(mux_expects_more(p->relay, p->now_ms));
 }
 
 static void under_load_an_answer_waits_for_one_look_that_finds_no_other(void **state)
@@ -69,8 +70,8 @@ static void under_load_an_answer_waits_for_one_look_that_finds_no_other(void **s
 
     open_streams(p, MUX_BUSY_STREAMS);
     pipe_respond(p, 1, 200, "1", 1);
-    assert_true(mux_expects_more(p->agent));
-    assert_false(mux_expects_more(p->agent));
+    assert_true(mux_expects_more(p->agent, p->now_ms));
+    assert_false(mux_expects_more(p->agent, p->now_ms));
 }
 
 static void what_each_look_finds_shares_one_message(void **state)
@@ -81,9 +82,9 @@ static void what_each_look_finds_shares_one_message(void **state)
     size_t before = p->n_messages;
     for (uint32_t id = 1; id <= MUX_BUSY_STREAMS; id++) {
         pipe_respond(p, id, 200, "1", 1);
-        assert_true(mux_expects_more(p->agent));
+        assert_true(mux_expects_more(p->agent, p->now_ms));
     }
-    assert_false(mux_expects_more(p->agent));
+    assert_false(mux_expects_more(p->agent, p->now_ms));
     pipe_settle(p);
     assert_int_equal(p->n_messages - before, 1);
 }
@@ -96,10 +97,29 @@ static void nothing_waits_for_more_than_so_many_looks(void **state)
     uint32_t id = 1;
     for (int i = 0; i < MUX_LOOKS_MAX; i++) {
         pipe_respond(p, id++, 200, NULL, 0);
-        assert_true(mux_expects_more(p->agent));
+        assert_true(mux_expects_more(p->agent, p->now_ms));
     }
+    pipe_respond(p, id++, 200, NULL, 0);
+    assert_false(mux_expects_more(p->agent, p->now_ms));
+    pipe_settle(p);
     pipe_respond(p, id, 200, NULL, 0);
-    assert_false(mux_expects_more(p->agent));
+    assert_true(mux_expects_more(p->agent, p->now_ms)); /* the next message has as many */
+}
+
+static void nothing_waits_for_looks_that_take_long(void **state)
+{
+    struct pipe *p = *state;
+
+    open_streams(p, MUX_BUSY_STREAMS + 4);
+    p->now_ms += 1000;
+    pipe_respond(p, 1, 200, NULL, 0);
+    assert_true(mux_expects_more(p->agent, p->now_ms));
+    p->now_ms += MUX_GATHER_MS;
+    pipe_respond(p, 2, 200, NULL, 0);
+    assert_true(mux_expects_more(p->agent, p->now_ms));
+    p->now_ms++;
+    pipe_respond(p, 3, 200, NULL, 0);
+    assert_false(mux_expects_more(p->agent, p->now_ms));
 }
 
 static void the_next_message_may_wait_again(void **state)
@@ -108,11 +128,11 @@ static void the_next_message_may_wait_again(void **state)
 
     open_streams(p, MUX_BUSY_STREAMS + 2);
     pipe_respond(p, 1, 200, "a longer answer", 15);
-    assert_true(mux_expects_more(p->agent));
-    assert_false(mux_expects_more(p->agent));
+    assert_true(mux_expects_more(p->agent, p->now_ms));
+    assert_false(mux_expects_more(p->agent, p->now_ms));
     pipe_settle(p);
     pipe_respond(p, 2, 200, "1", 1);
-    assert_true(mux_expects_more(p->agent));
+    assert_true(mux_expects_more(p->agent, p->now_ms));
 }
 
 static void a_full_message_leaves_at_once(void **state)
@@ -122,7 +142,7 @@ static void a_full_message_leaves_at_once(void **state)
 
     open_streams(p, MUX_BUSY_STREAMS);
     pipe_respond(p, 1, 200, body, sizeof(body));
-    assert_false(mux_expects_more(p->agent));
+    assert_false(mux_expects_more(p->agent, p->now_ms));
 }
 
 static void nothing_to_send_expects_nothing(void **state)
@@ -130,8 +150,25 @@ static void nothing_to_send_expects_nothing(void **state)
     struct pipe *p = *state;
 
     open_streams(p, MUX_BUSY_STREAMS);
-    assert_false(mux_expects_more(p->relay));
-    assert_false(mux_expects_more(p->agent));
+    assert_false(mux_expects_more(p->relay, p->now_ms));
+    assert_false(mux_expects_more(p->agent, p->now_ms));
+}
+
+/* More than the credit of the stream's window lets leave. */
+static void bytes_without_credit_wait_for_credit_and_not_for_looks(void **state)
+{
+    struct pipe *p = *state;
+    struct head_response head = {.status = 200, .body_bytes = -1};
+    static const char body[MUX_STREAM_WINDOW_BYTES];
+
+    p->relay_log->consumes = false;
+    open_streams(p, MUX_BUSY_STREAMS);
+    assert_int_equal(mux_respond(p->agent, 1, &head, false), 0);
+    assert_int_equal(mux_send_data(p->agent, 1, body, sizeof(body), false), 0);
+    pipe_settle(p);
+    assert_int_equal(mux_send_data(p->agent, 1, body, 1, false), 0);
+    assert_false(mux_wants_send(p->agent));
+    assert_false(mux_expects_more(p->agent, p->now_ms));
 }
 
 static void a_fault_is_told_at_once(void **state)
@@ -142,7 +179,7 @@ static void a_fault_is_told_at_once(void **state)
     pipe_respond(p, 1, 200, "1", 1);
     assert_int_not_equal(pipe_feed(p, p->agent, 1, FRAME_RESPONSE, 0, NULL, 0), 0);
     assert_true(mux_wants_send(p->agent));
-    assert_false(mux_expects_more(p->agent));
+    assert_false(mux_expects_more(p->agent, p->now_ms));
 }
 
 int main(void)
@@ -155,9 +192,11 @@ int main(void)
         CASE(under_load_an_answer_waits_for_one_look_that_finds_no_other),
         CASE(what_each_look_finds_shares_one_message),
         CASE(nothing_waits_for_more_than_so_many_looks),
+        CASE(nothing_waits_for_looks_that_take_long),
         CASE(the_next_message_may_wait_again),
         CASE(a_full_message_leaves_at_once),
         CASE(nothing_to_send_expects_nothing),
+        CASE(bytes_without_credit_wait_for_credit_and_not_for_looks),
         CASE(a_fault_is_told_at_once),
     };
 #undef CASE
