@@ -318,7 +318,7 @@ MUTANTS = (
     ),
     Mutant(
         "gathered-and-forgotten",
-        "4: an answer never waits for others that may not come",
+        "2: a request or an answer never waits for others that may not come",
         "relay/worker.c",
         "        uv_idle_start(&w->again, on_again); /* fails only without a callback */",
         "",
@@ -333,7 +333,7 @@ MUTANTS = (
     ),
     Mutant(
         "relay-never-sleeps",
-        "6: who waits uses no processor",
+        "idle: who waits uses no processor",
         "relay/worker.c",
         "        uv_idle_stop(&w->again);",
         "        (void)0;",
@@ -341,7 +341,7 @@ MUTANTS = (
     ),
     Mutant(
         "agent-never-sleeps",
-        "6: who waits uses no processor",
+        "idle: who waits uses no processor",
         "agent/tunnel/link_set.c",
         "    (void)uv_idle_stop(&s->again);",
         "",
