@@ -183,6 +183,12 @@ class Process:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
         return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M)[1]) * 1024
 
+    def cpu_seconds(self):
+        """User and system time so far."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+        fields = stat.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def running(self):
         return self._popen.poll() is None
 

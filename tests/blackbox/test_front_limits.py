@@ -117,20 +117,14 @@ def test_a_connection_too_many_costs_no_handshake(start_relay):
     relay = start_relay(limits={"connections_per_address": 1})
     with connect(relay.https):
         before = descriptors(relay.process.pid)
-        cpu = cpu_seconds(relay.process.pid)
+        cpu = relay.process.cpu_seconds()
         for _ in range(1000):
             with connect(relay.https) as one_more:
                 assert is_dropped(one_more)
         assert descriptors(relay.process.pid) <= before + 3
         # A handshake takes a millisecond and more, with the sanitizers several.
-        assert cpu_seconds(relay.process.pid) - cpu < 1.0
+        assert relay.process.cpu_seconds() - cpu < 1.0
     wait_served(relay)
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_ipv6_addresses_count_by_their_network(start_relay):

@@ -3,7 +3,6 @@
 while there is nothing to gather."""
 
 import contextlib
-import os
 import statistics
 import time
 
@@ -18,15 +17,6 @@ QUICK_CALLS = 21
 MORE_S = 0.004
 # Who never sleeps takes nearly all of the slow calls' time.
 IDLE_CPU_S = 0.8
-
-
-def cpu_seconds(*processes):
-    ticks = 0
-    for process in processes:
-        with open(f"/proc/{process.pid}/stat", encoding="utf-8") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def quick_call_s(building):
@@ -50,6 +40,6 @@ def test_beside_slow_calls_a_quick_one_is_quick_and_waiting_costs_nothing(start_
             c.send(harness.request(building.path(SLOW.format(n))))
             building.wait_call(f"&n={n}.")
         assert quick_call_s(building) < 3 * alone_s + MORE_S
-        before = cpu_seconds(*programs)
+        before = sum(p.cpu_seconds() for p in programs)
         assert [c.answer().status for c in waiting] == [200] * OPEN
-        assert cpu_seconds(*programs) - before < IDLE_CPU_S
+        assert sum(p.cpu_seconds() for p in programs) - before < IDLE_CPU_S

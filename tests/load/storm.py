@@ -58,12 +58,6 @@ class Ups:
         return time.monotonic() - begun, len(self._missing)
 
 
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def make_agents(relay, simulator, folder, names):
     agents = []
     for name in names:
@@ -120,7 +114,7 @@ def storm(options, relay, simulator, folder, agents):
         "failed_attempts_most": max(attempts),
         "log_lines_per_agent": round(lines(agents, marks) / len(agents), 1),
         "upgrades_refused": len(re.findall(r"status=(?:401|403|429|503)\b", text)),
-        "relay_cpu_s": round(cpu_seconds(relay.process.pid), 2),
+        "relay_cpu_s": round(relay.process.cpu_seconds(), 2),
     }
     print(json.dumps(report))
     return 1 if missing else 0
