@@ -16,8 +16,8 @@ CALL = "/api/V1/powerstatus?guid=1lzPszHWAEuvzxtXBMkzWQ"
 ENOUGH = 1000000  # requests a second: the key's limit is counted, and never reached
 
 
-def binary(name):
-    return BUILD / "bin" / name
+def binary(name, build=BUILD):
+    return build / "bin" / name
 
 
 def prepare_relay(folder):
@@ -65,23 +65,21 @@ def configure(folder, section, **settings):
     path.write_text("\n".join(lines) + "\n")
 
 
-def start_relay(folder, core, port):
-    process = Process(
-        "relay", core, folder, binary("thinknx-relay"), "serve", "--config", folder / "relay.conf"
-    )
+def start_relay(folder, core, port, build=BUILD):
+    program = binary("thinknx-relay", build)
+    process = Process("relay", core, folder, program, "serve", "--config", folder / "relay.conf")
     process.wait_port(port)
     return process
 
 
-def start_agent(folder, core, port, backend):
+def start_agent(folder, core, port, backend, build=BUILD):
     (folder / "agent.conf").write_text(
         f"[relay]\nurl = wss://{HOST}:{port}\nserial = {SERIAL}\ntoken_file = agent.token\n"
         f"ca_file = ca.pem\n[server]\nurl = http://{HOST}:{backend}\n"
         f"[agent]\nstatus_socket = agent.sock\n"
     )
-    process = Process(
-        "agent", core, folder, binary("thinknx-agent"), "run", "--config", folder / "agent.conf"
-    )
+    program = binary("thinknx-agent", build)
+    process = Process("agent", core, folder, program, "run", "--config", folder / "agent.conf")
     process.wait_log("tunnel up")
     return process
 

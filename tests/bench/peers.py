@@ -179,6 +179,7 @@ class Ours(Peer):
     label = "relay + agent"
     log_level = "info"
     workers = 1
+    build = ours.BUILD
 
     def __init__(self, folder, core, backend):
         super().__init__(folder, core, backend)
@@ -190,8 +191,8 @@ class Ours(Peer):
         for name in CERTIFICATE:
             shutil.copy(self.folder / name, self.home / name)
         ours.configure(self.home, "relay", log_level=self.log_level, workers=self.workers)
-        relay = ours.start_relay(self.home, self.core, self.port)
-        agent = ours.start_agent(self.home, self.core, self.port, self.backend)
+        relay = ours.start_relay(self.home, self.core, self.port, self.build)
+        agent = ours.start_agent(self.home, self.core, self.port, self.backend, self.build)
         self.processes = [relay, agent]
 
     def target(self):
@@ -201,6 +202,14 @@ class Ours(Peer):
 class OursWithoutLog(Ours):
     label = "relay + agent, no log"
     log_level = "warn"
+
+
+def of_builds(folders):
+    """Relay and agent of each build, by its folder."""
+    return {
+        str(folder): type(f"Build{i}", (Ours,), {"label": str(folder), "build": folder.resolve()})
+        for i, folder in enumerate(folders)
+    }
 
 
 class OneWorker(Ours):

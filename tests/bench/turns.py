@@ -136,6 +136,18 @@ def rows_of(load, given):
     return rows
 
 
+def compare(bench, load, turns):
+    """The table of one load, each peer beside the first."""
+    given = measure(bench, load, turns)
+    first, *others = given
+    rows = [["load", "what", "beside", "requests/s", "CPU per request", "us", "us beside"]]
+    for label in others:
+        found = ratios(given, label, first)
+        times = (shown([t["cpu_us"] for t in given[name]], 1) for name in (label, first))
+        rows.append([f"{load} connections", label, first, *(shown(found[f], 3) for f in FIGURES), *times])
+    return rows
+
+
 def run(bench, load, turns):
     """The table of one load."""
     heading = ["load", "ours", "peer", "target", "requests/s", "", "CPU per request"]
