@@ -87,7 +87,8 @@ uint64_t map_hash(const void *key, size_t len)
 }
 
 /* Fibonacci hashing (Knuth, "Sorting and Searching", 6.4): the product's high bits are the good
- * ones, and slots are found by the low ones. */
+ * ones, and slots are found by the low ones. Either step can be undone, so that different numbers
+ * have different hashes. */
 static uint64_t hash_number(const void *key, size_t len)
 {
     uint64_t number = 0;
@@ -118,6 +119,11 @@ void map_close(struct map *m)
     *m = (struct map){.max_items = m->max_items, .has_numbers = m->has_numbers};
 }
 
+static bool same_bytes(const struct map_slot *s, const void *key, size_t len)
+{
+    return s->len == len && (len == 0 || memcmp(s->key, key, len) == 0);
+}
+
 /* Index of the key's slot, or of the free slot where it would go. There is always a free one. */
 static size_t find_slot(const struct map *m, const void *key, size_t len, uint64_t hash)
 {
@@ -125,7 +131,7 @@ static size_t find_slot(const struct map *m, const void *key, size_t len, uint64
     size_t i = (size_t)hash & mask;
     for (; m->slots[i].value != NULL; i = (i + 1) & mask) {
         const struct map_slot *s = &m->slots[i];
-        if (s->hash == hash && s->len == len && (len == 0 || memcmp(s->key, key, len) == 0)) {
+        if (s->hash == hash && (m->has_numbers || same_bytes(s, key, len))) {
             break;
         }
     }

@@ -23,11 +23,18 @@ void secret_cleanse(void *bytes, size_t len)
 
 bool secret_equal(const void *a, const void *b, size_t len)
 {
-    const volatile uint8_t *x = a;
-    const volatile uint8_t *y = b;
-    uint8_t difference = 0;
+    const uint8_t *x = a;
+    const uint8_t *y = b;
+    volatile uint64_t difference = 0; /* every step is taken, whatever it holds already */
+    uint64_t one = 0;
+    uint64_t other = 0;
+    for (; len >= sizeof(one); len -= sizeof(one), x += sizeof(one), y += sizeof(one)) {
+        memcpy(&one, x, sizeof(one));
+        memcpy(&other, y, sizeof(other));
+        difference = difference | (one ^ other);
+    }
     for (size_t i = 0; i < len; i++) {
-        difference = (uint8_t)(difference | (x[i] ^ y[i]));
+        difference = difference | (uint64_t)(x[i] ^ y[i]);
     }
     return difference == 0;
 }

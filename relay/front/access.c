@@ -48,25 +48,24 @@ static void copy_cut(struct span text, char *to, size_t cap)
 static void remember(struct session *s, struct span method, const char *address)
 {
     const struct session_result *r = &s->result;
-    struct activity_record a = {
-        .at_us = clock_wall_us(),
-        .key = s->key,
-        .server = s->server,
-        .status = (uint16_t)r->status,
-        .cut = r->cut,
-        .total_us = cut_us(r->total_us),
-        .queued_us = cut_us(r->queued_us),
-        .agent_us = cut_us(r->agent_us),
-        .server_us = r->server_us,
-        .n_bytes = r->bytes,
-        .reason = r->reason,
-    };
-    copy_cut(span_of(s->serial), a.serial, sizeof(a.serial));
-    copy_cut(session_request_id(s), a.id, sizeof(a.id));
-    copy_cut(method, a.method, sizeof(a.method));
-    copy_cut(controller_of(s), a.controller, sizeof(a.controller));
-    copy_cut(span_of(address), a.client, sizeof(a.client));
-    activity_note(s->worker->activity, &a, roster_has(s->worker->relay->roster, s->server));
+    struct activity_record *a = activity_begin(s->worker->activity);
+    a->at_us = clock_wall_us();
+    a->key = s->key;
+    a->server = s->server;
+    a->status = (uint16_t)r->status;
+    a->cut = r->cut;
+    a->total_us = cut_us(r->total_us);
+    a->queued_us = cut_us(r->queued_us);
+    a->agent_us = cut_us(r->agent_us);
+    a->server_us = r->server_us;
+    a->n_bytes = r->bytes;
+    a->reason = r->reason;
+    copy_cut(span_of(s->serial), a->serial, sizeof(a->serial));
+    copy_cut(session_request_id(s), a->id, sizeof(a->id));
+    copy_cut(method, a->method, sizeof(a->method));
+    copy_cut(controller_of(s), a->controller, sizeof(a->controller));
+    copy_cut(span_of(address), a->client, sizeof(a->client));
+    activity_end(s->worker->activity, roster_has(s->worker->relay->roster, s->server));
 }
 
 void access_log(struct session *s)

@@ -91,10 +91,20 @@ static void count_class(uint64_t classes[ACTIVITY_CLASSES], unsigned status)
     }
 }
 
-void activity_note(struct activity *a, const struct activity_record *record, bool has_series)
+static struct activity_record *place(struct activity *a)
+{
+    return &a->records[a->n_records % ACTIVITY_RECORDS_MAX];
+}
+
+struct activity_record *activity_begin(struct activity *a)
 {
     (void)pthread_mutex_lock(&a->lock);
-    a->records[a->n_records % ACTIVITY_RECORDS_MAX] = *record;
+    return place(a);
+}
+
+void activity_end(struct activity *a, bool has_series)
+{
+    const struct activity_record *record = place(a);
     a->n_records++;
     struct server_minutes *s = record->server != 0 ? find_or_add(a, record->server) : NULL;
     if (s != NULL) {
@@ -105,6 +115,12 @@ void activity_note(struct activity *a, const struct activity_record *record, boo
         count_class(s != NULL && has_series ? s->classes : a->other_classes, record->status);
     }
     (void)pthread_mutex_unlock(&a->lock);
+}
+
+void activity_note(struct activity *a, const struct activity_record *record, bool has_series)
+{
+    *activity_begin(a) = *record;
+    activity_end(a, has_series);
 }
 
 void activity_forget(struct activity *a, int64_t server)

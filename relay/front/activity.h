@@ -47,9 +47,15 @@ struct activity;
 struct activity *activity_new(void);
 void activity_free(struct activity *a);
 
-/* The worker's thread: keeps a copy. A caller's request (one with a key) is also counted by class:
- * for its building if that `has_series` (relay/roster.h), else for all others together; so is that
- * of a building beyond ACTIVITY_SERVERS_MAX, series or not. */
+/* The worker's thread: the place of the next record, which holds an old one: every field is to be
+ * written. The lock is held until activity_end, so nothing may come between that takes long. */
+struct activity_record *activity_begin(struct activity *a);
+/* A caller's request (one with a key) is also counted by class: for its building if that
+ * `has_series` (relay/roster.h), else for all others together; so is that of a building beyond
+ * ACTIVITY_SERVERS_MAX, series or not. */
+void activity_end(struct activity *a, bool has_series);
+
+/* Both at once, with a copy. */
 void activity_note(struct activity *a, const struct activity_record *record, bool has_series);
 
 /* The server was removed. */

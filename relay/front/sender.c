@@ -81,7 +81,9 @@ enum proxy_state sender_read_header(struct session *s, const uint8_t *bytes, siz
 
 void sender_begin_request(struct session *s)
 {
-    set_client(s, &s->sender);
+    if (s->is_forwarded) {
+        set_client(s, &s->sender);
+    }
 }
 
 void sender_find_client(struct session *s)

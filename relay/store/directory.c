@@ -21,6 +21,10 @@ struct directory_reader {
     struct directory *directory;
     struct grace_reader grace;
     struct credential_hasher hasher;
+    /* What directory_find_key found last, until directory_leave: most requests ask for it again by
+     * its id in the same turn. NULL = nothing. */
+    const struct key_entry *key;
+    const struct server_entry *owner; /* its server */
 };
 
 /* Stand in for what was not found, so that looking further costs the same. */
@@ -54,6 +58,8 @@ void directory_part(struct directory_reader *r)
 
 void directory_leave(struct directory_reader *r)
 {
+    r->key = NULL;
+    r->owner = NULL;
     grace_leave(&r->grace);
 }
 
@@ -112,6 +118,8 @@ const struct directory_key *directory_find_key(struct directory_reader *r, struc
         return NULL;
     }
     mark_used(d, entry->key.live, now_s);
+    r->key = entry;
+    r->owner = owner;
     *server = &owner->server;
     return &entry->key;
 }
@@ -166,11 +174,13 @@ const struct directory_key *directory_find_key_id(struct directory_reader *r, in
                                                   const struct directory_server **server)
 {
     grace_enter(&r->directory->grace, &r->grace);
-    const struct key_entry *entry = directory_entry_key_id(r->directory, key_id);
+    bool again = r->key != NULL && r->key->key.id == key_id;
+    const struct key_entry *entry = again ? r->key : directory_entry_key_id(r->directory, key_id);
     if (entry == NULL || !entry->key.enabled || !in_time(&entry->key, now_s)) {
         return NULL;
     }
-    const struct server_entry *owner = directory_entry_server(r->directory, entry->key.server_id);
+    const struct server_entry *owner =
+        again ? r->owner : directory_entry_server(r->directory, entry->key.server_id);
     if (owner == NULL || !owner->server.enabled) {
         return NULL;
     }

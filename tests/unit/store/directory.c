@@ -164,6 +164,34 @@ static void changes_keep_buckets_and_removals_end_them(void **state)
     end(&f);
 }
 
+/* What was found last is kept at hand, but for the same key only, and not beyond the turn. */
+static void key_that_was_found_is_looked_up_anew_in_the_next_turn(void **state)
+{
+    const struct directory_server *server = NULL;
+    struct fixture f;
+    (void)state;
+    init(&f);
+    entries_put_server(f.d, 7, "TNX-7", true);
+    entries_put_server(f.d, 8, "TNX-8", true);
+    entries_put_key(f.d, 1, 7, "one", 2000, "");
+    entries_put_key(f.d, 2, 8, "two", 0, "");
+    const struct directory_key *key = directory_find_key(f.r, span_of("one"), 5, &server);
+    assert_ptr_equal(directory_find_key_id(f.r, 1, 5, &server), key);
+    assert_int_equal(server->id, 7);
+    assert_null(directory_find_key_id(f.r, 1, 2000, &server));
+    assert_int_equal(directory_find_key_id(f.r, 2, 5, &server)->id, 2);
+    assert_int_equal(server->id, 8);
+    directory_leave(f.r);
+    assert_true(entries_put_server(f.d, 7, "TNX-7", false));
+    assert_null(directory_find_key_id(f.r, 1, 5, &server));
+    assert_int_equal(find(&f, "two", 5), 2);
+    directory_leave(f.r);
+    assert_true(directory_remove_key(f.d, 2));
+    directory_reclaim(f.d);
+    assert_null(directory_find_key_id(f.r, 2, 5, &server));
+    end(&f);
+}
+
 static void equal_version_is_no_change(void **state)
 {
     struct fixture f;
@@ -404,6 +432,7 @@ int main(void)
         cmocka_unit_test(enabled_servers_are_counted),
         cmocka_unit_test(agent_needs_serial_and_token),
         cmocka_unit_test(changes_keep_buckets_and_removals_end_them),
+        cmocka_unit_test(key_that_was_found_is_looked_up_anew_in_the_next_turn),
         cmocka_unit_test(equal_version_is_no_change),
         cmocka_unit_test(key_may_get_another_secret),
         cmocka_unit_test(key_with_the_beginning_of_anothers_hash_is_not_found),
