@@ -26,11 +26,11 @@
 #include "relay/store/rows.h"
 #include "relay/store/uses.h"
 
-/* Last-used times per transaction: some milliseconds on a slow disk, for a revocation by another
- * process may be waiting behind it. Of very many keys in use each is a page of its own to write: at
- * five times this number a million keys cost 5 % of the requests, so 3 %
- * (tests/bench/keys_load.py). */
-#define USES_PER_TURN 100
+/* Last-used times per transaction, of which there are ten a second: some milliseconds on a slow
+ * disk, for a revocation by another process may be waiting behind it. Of very many keys in use each
+ * is a page of its own to write, which takes 20 us of a processor that requests could have: with
+ * 200,000 in use a time is written a quarter of an hour late, and only a crash would lose it. */
+#define USES_PER_TURN 25
 
 /* Rows of the history per transaction, and what the database is left to others before the next:
  * thousands of buildings that return at once hold up no revocation, here or in another process. */

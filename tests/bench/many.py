@@ -40,13 +40,25 @@ def add_servers(folder, n):
     return made
 
 
-def add_keys(folder, n):
-    """n more keys for the first building."""
+def add_keys(folder, n, n_used):
+    """n more keys for the first building, every tenth with a scope. Returns n_used of them, which lie
+    evenly among the others."""
     source = random.Random(2)
+    used = []
+
+    def rows(server):
+        for i in range(n):
+            text, text_hash = credential(source)
+            if i % (n // n_used) == 0:
+                used.append(text)
+            yield server, text_hash, ENOUGH, ENOUGH, '{"read_only":true}' * (i % 10 == 0)
+
     with sqlite3.connect(folder / "relay.db") as db:
         (server,) = db.execute("SELECT id FROM servers WHERE serial = ?", (SERIAL,)).fetchone()
         db.executemany(
-            "INSERT INTO keys (server_id, hash, created_at, created_by) VALUES (?, ?, 1, 'bench')",
-            ((server, source.randbytes(CHARS)) for _ in range(n)),
+            "INSERT INTO keys (server_id, hash, rate, burst, scope, created_at, created_by)"
+            " VALUES (?, ?, ?, ?, ?, 1, 'bench')",
+            rows(server),
         )
     db.close()
+    return used

@@ -7,7 +7,9 @@ advantage."""
 import getpass
 import shutil
 import subprocess
+import time
 
+import many
 import ours
 from processes import HOST, Process, cores, free_port
 
@@ -15,6 +17,7 @@ ANSWER = '{"result":"ok","guid":"1lzPszHWAEuvzxtXBMkzWQ","value":"true","text":"
 CERTIFICATE = ("cert.pem", "key.pem", "ca.pem")
 REQUESTS_PER_CONNECTION = 10000  # SESSION_REQUESTS_MAX of the relay
 UNLIMITED = 1000000000
+KEYS_USED_MAX = 200000  # of very many, so many are in use: more than any cache holds
 COUNTS = "/nginx-counts"  # path at the backend: how many requests it has answered
 
 NGINX = """
@@ -93,6 +96,7 @@ class Peer:
     """`label` for the tables; `processes` while it runs."""
 
     label = ""
+    paths = None  # a file of those that are called at random, if there is more than one
 
     def __init__(self, folder, core, backend):
         self.folder, self.core, self.backend = folder, core, backend
@@ -191,9 +195,15 @@ class Ours(Peer):
         for name in CERTIFICATE:
             shutil.copy(self.folder / name, self.home / name)
         ours.configure(self.home, "relay", log_level=self.log_level, workers=self.workers)
+        self.prepare()
+        started = time.monotonic()
         relay = ours.start_relay(self.home, self.core, self.port, self.build)
+        self.start_s = time.monotonic() - started
         agent = ours.start_agent(self.home, self.core, self.port, self.backend, self.build)
         self.processes = [relay, agent]
+
+    def prepare(self):
+        """Of what else the relay is to begin with."""
 
     def target(self):
         return ours.target(self.home)
@@ -209,6 +219,25 @@ def of_builds(folders):
     return {
         str(folder): type(f"Build{i}", (Ours,), {"label": str(folder), "build": folder.resolve()})
         for i, folder in enumerate(folders)
+    }
+
+
+class ManyKeys(Ours):
+    """Each request takes one of them at random."""
+
+    n_keys = 0
+
+    def prepare(self):
+        used = many.add_keys(self.home, self.n_keys, min(self.n_keys, KEYS_USED_MAX))
+        self.paths = self.home / "paths"
+        self.paths.write_text("".join(f"/{key}{ours.CALL}\n" for key in used))
+
+
+def of_keys(counts):
+    """Relays with so many keys each."""
+    return {
+        f"{n} keys": type(f"Keys{n}", (ManyKeys,), {"label": f"{n} keys", "n_keys": n})
+        for n in counts
     }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What many buildings, many idle clients and many keys cost. The agents of many buildings are one
+"""What many buildings and many idle clients cost, and how long many keys take to be read. The agents of many buildings are one
 process, `bench_agents`; it and the load share a core, the relay has the other."""
 
 import contextlib
@@ -112,28 +112,13 @@ def servers(bench, counts, rounds, seconds):
     return samples
 
 
-def keys(bench, counts, rounds, seconds):
-    """Relays with more and more keys, one of which is used."""
-    samples, starts = [], []
-    with contextlib.ExitStack() as stack:
-        running = []
-        for n in counts:
-            folder = bench.folder / f"keys-{n}"
-
-            def prepare(folder, n=n):
-                many.add_keys(folder, n)
-                return many.add_servers(folder, 1)
-
-            started = stack.enter_context(relay_of(folder, bench.core, prepare))
-            stack.enter_context(tunnels(folder, bench.load_core, started[1], started[2]))
-            running.append((f"{n} keys", *started))
-            starts.append((f"{n} keys", started[0]))
-        for _ in range(rounds):
-            for label, *started in running:
-                samples.append(sample(bench, *started, label, seconds))
-        rows = [["relay", "start, s", "RSS, kB"]]
-        rows += [[label, f"{relay.start_s:.2f}", str(relay.rss_kb())] for label, relay in starts]
-    return samples, rows
+def starts(bench):
+    """How long each relay took to start, and what it holds."""
+    rows = [["relay", "start, s", "RSS, kB"]]
+    for peer in bench.peers.values():
+        relay = peer.processes[0]
+        rows.append([peer.label, f"{peer.start_s:.2f}", str(relay.rss_kb())])
+    return rows
 
 
 def ratios(samples):

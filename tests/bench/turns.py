@@ -37,8 +37,9 @@ class Load:
             command = ["wrk", "-t1", f"-c{load}", f"-d{lasts_s}s", "--timeout", "60s"]
             command += ["-s", HERE / "wrk.lua", bench.url(peer)]
             warm_up_s = 1 + int(load) * OPENING_S
+        environment = {"TARGETS": str(peer.paths)} if peer.paths else {}
         name = f"load-{peer.port}-{load}"
-        self.process = Process(name, bench.load_core, bench.folder, *command)
+        self.process = Process(name, bench.load_core, bench.folder, *command, **environment)
         time.sleep(warm_up_s)
         self.send(signal.SIGSTOP)
 
