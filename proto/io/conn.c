@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One TCP connection, with TLS or without.
  *
- * Happy path: libuv reads into the shared buffer -> the BIO hands it to OpenSSL -> plaintext to
- * on_read; conn_write -> OpenSSL -> the BIO appends to shared->out -> uv_try_write. What the kernel
- * refuses goes to `writing` (in flight) and `pending` (behind it).
+ * Happy path: the socket is readable -> recv(2) into the shared buffer -> the BIO hands it to
+ * OpenSSL -> plaintext to on_read; conn_write -> OpenSSL -> the BIO appends to shared->out ->
+ * send(2). What the kernel does not take goes to `pending`, and leaves when the socket is writable.
  *
  * shared->in and shared->out are valid only inside one call into OpenSSL: whoever calls it sends
  * or keeps what is in `out` before anything else can happen on the loop.
@@ -11,10 +11,12 @@
  * Every way out ends in uv_close; on_closed is fired from its callback. */
 #include "proto/io/conn.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "proto/base/error.h"
@@ -30,7 +32,7 @@ bool conn_is_open(const struct conn *c)
 
 size_t conn_pending(const struct conn *c)
 {
-    return c->pending.len + c->writing.len;
+    return c->pending.len;
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -38,20 +40,25 @@ static void on_handle_closed(uv_handle_t *handle)
     struct conn *c = handle->data;
     c->state = CONN_CLOSED;
     buffer_close(&c->pending);
-    buffer_close(&c->writing);
     c->callbacks->on_closed(c);
+}
+
+static bool is_closed(const struct conn *c)
+{
+    return c->state == CONN_CLOSING || c->state == CONN_CLOSED;
 }
 
 void conn_close_handle(struct conn *c)
 {
-    if (c->state == CONN_CLOSING || c->state == CONN_CLOSED) {
+    if (is_closed(c)) {
         return;
     }
     c->state = CONN_CLOSING;
     wheel_cancel(&c->linger);
     SSL_free(c->ssl);
     c->ssl = NULL;
-    uv_close((uv_handle_t *)&c->tcp, on_handle_closed);
+    uv_close((uv_handle_t *)&c->poll, on_handle_closed);
+    (void)close(c->fd); /* nothing could be done about an error */
 }
 
 /* The peer is gone or hopeless: nobody is told but the owner, once. */
@@ -66,7 +73,7 @@ void conn_end_reading(struct conn *c, enum conn_end end)
     }
     c->read_ended = true;
     c->is_lost = c->is_lost || end != CONN_END_CLEAN;
-    uv_read_stop((uv_stream_t *)&c->tcp);
+    conn_update_poll(c);
     c->callbacks->on_end(c, end);
 }
 
@@ -75,6 +82,7 @@ void conn_end_reading(struct conn *c, enum conn_end end)
 void conn_lose_peer(struct conn *c)
 {
     buffer_clear(&c->pending);
+    conn_update_poll(c);
     if (!c->read_ended || !conn_is_open(c)) {
         conn_end_reading(c, CONN_END_ABRUPT);
     } else if (!c->is_lost) {
@@ -183,34 +191,11 @@ static bool read_preamble(struct conn *c, const uint8_t **bytes, size_t *len)
     return *len > 0;
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+static void take_bytes(struct conn *c, const uint8_t *bytes, size_t len)
 {
-    (void)suggested;
-    struct conn *c = handle->data;
-    *buf = uv_buf_init((char *)c->shared->read_bytes, sizeof(c->shared->read_bytes));
-}
-
-static void on_bytes(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    struct conn *c = stream->data;
-    if (n == 0) {
-        return;
-    }
-    if (n == UV_EOF && c->state == CONN_FINISHING && conn_pending(c) > 0) {
-        c->read_ended = true; /* the peer may still be reading what is pending */
-        uv_read_stop(stream);
-        return;
-    }
-    if (n < 0) {
-        bool clean = n == UV_EOF && c->ssl == NULL && !c->write_failed;
-        conn_end_reading(c, clean ? CONN_END_CLEAN : CONN_END_ABRUPT);
-        return;
-    }
     if (c->state == CONN_FINISHING) {
         return; /* lingering: what still comes is of no interest */
     }
-    const uint8_t *bytes = (const uint8_t *)buf->base;
-    size_t len = (size_t)n;
     if (c->state == CONN_PREAMBLE && !read_preamble(c, &bytes, &len)) {
         return;
     }
@@ -221,21 +206,78 @@ static void on_bytes(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
 }
 
+/* FIN, or an error of the socket. */
+static void take_end(struct conn *c, bool is_fin)
+{
+    if (is_fin && c->state == CONN_FINISHING && conn_pending(c) > 0) {
+        c->read_ended = true; /* the peer may still be reading what is pending */
+        return;
+    }
+    bool clean = is_fin && c->ssl == NULL && !c->write_failed;
+    conn_end_reading(c, clean ? CONN_END_CLEAN : CONN_END_ABRUPT);
+}
+
+/* One call: if there is more, libuv tells again, after the others have had their turn. */
+static void receive(struct conn *c)
+{
+    struct conn_shared *s = c->shared;
+    ssize_t n = recv(c->fd, s->read_bytes, sizeof(s->read_bytes), 0);
+    if (n > 0) {
+        take_bytes(c, s->read_bytes, (size_t)n);
+    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        take_end(c, n == 0);
+    }
+}
+
+static bool wants_to_receive(const struct conn *c)
+{
+    return !c->paused && !c->read_ended && !is_closed(c);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct conn *c = poll->data;
+    if (status < 0) {
+        /* The socket has an error, which the next call on it tells. libuv polls no more. */
+        events = c->events;
+        c->events = 0;
+    }
+    if ((events & UV_WRITABLE) != 0 && c->pending.len > 0) {
+        conn_send_pending(c);
+    }
+    if ((events & UV_READABLE) != 0 && wants_to_receive(c)) {
+        receive(c);
+    }
+    conn_update_poll(c);
+}
+
+void conn_update_poll(struct conn *c)
+{
+    if (is_closed(c)) {
+        return;
+    }
+    int events = (wants_to_receive(c) ? UV_READABLE : 0) | (c->pending.len > 0 ? UV_WRITABLE : 0);
+    if (events == c->events) {
+        return; /* else libuv would make two system calls for nothing */
+    }
+    c->events = events;
+    /* Cannot fail: the descriptor is open, and nobody else has it polled. */
+    (void)(events != 0 ? uv_poll_start(&c->poll, events, on_poll) : uv_poll_stop(&c->poll));
+}
+
 void conn_pause(struct conn *c)
 {
-    if (!c->paused && conn_is_open(c) && !c->read_ended) {
+    if (conn_is_open(c)) {
         c->paused = true;
-        uv_read_stop((uv_stream_t *)&c->tcp);
+        conn_update_poll(c);
     }
 }
 
 void conn_resume(struct conn *c)
 {
-    if (c->paused && conn_is_open(c) && !c->read_ended) {
+    if (conn_is_open(c)) {
         c->paused = false;
-        if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_bytes) < 0) {
-            conn_end_reading(c, CONN_END_ABRUPT);
-        }
+        conn_update_poll(c);
     }
 }
 
@@ -279,23 +321,24 @@ int conn_open(struct conn *c, struct conn_shared *shared, int fd, SSL_CTX *ctx,
     c->shared = shared;
     c->callbacks = callbacks;
     c->user = user;
-    c->state = ctx != NULL ? CONN_HANDSHAKE : CONN_OPEN;
+    c->state = CONN_CLOSED;
     buffer_init(&c->pending, CONN_PENDING_BYTES_MAX);
-    buffer_init(&c->writing, CONN_PENDING_BYTES_MAX);
     wheel_timer_init(&c->linger, on_linger_due);
     if (ctx != NULL && open_tls(c, ctx) < 0) {
         close(fd);
         return ERROR_NOMEM;
     }
-    set_socket_options(fd);
-    uv_tcp_init(shared->loop, &c->tcp);
-    c->tcp.data = c;
-    if (uv_tcp_open(&c->tcp, fd) < 0) {
+    if (uv_poll_init_socket(shared->loop, &c->poll, fd) < 0) {
+        SSL_free(c->ssl);
+        c->ssl = NULL;
         close(fd);
-        conn_close_handle(c);
-    } else if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_bytes) < 0) {
-        conn_close_handle(c);
+        return ERROR_IO;
     }
+    c->state = ctx != NULL ? CONN_HANDSHAKE : CONN_OPEN;
+    set_socket_options(fd);
+    c->fd = fd;
+    c->poll.data = c;
+    conn_update_poll(c);
     return 0;
 }
 
@@ -345,15 +388,13 @@ void conn_finish(struct conn *c)
 
 uint32_t conn_rtt_us(const struct conn *c)
 {
-    uv_os_fd_t fd = -1;
-    return uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 ? tcp_line_rtt_us(fd) : 0;
+    return is_closed(c) ? 0 : tcp_line_rtt_us(c->fd);
 }
 
 void conn_repeat(struct conn *c)
 {
-    uv_os_fd_t fd = -1;
-    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0) {
-        tcp_line_repeat(fd);
+    if (!is_closed(c)) {
+        tcp_line_repeat(c->fd);
     }
 }
 
@@ -365,13 +406,10 @@ void conn_close(struct conn *c)
 
 void conn_abort(struct conn *c)
 {
-    if (c->state == CONN_CLOSING || c->state == CONN_CLOSED) {
+    if (is_closed(c)) {
         return;
     }
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    uv_os_fd_t fd = -1;
-    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    }
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     conn_close_handle(c);
 }

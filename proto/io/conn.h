@@ -69,7 +69,9 @@ struct conn_callbacks {
 };
 
 struct conn {
-    uv_tcp_t tcp;
+    uv_poll_t poll;
+    int fd;     /* owned */
+    int events; /* that `poll` waits for; 0 = none */
     struct conn_shared *shared;
     const struct conn_callbacks *callbacks;
     SSL *ssl; /* owned; NULL = no TLS */
@@ -80,17 +82,14 @@ struct conn {
     bool write_failed; /* so that the end which is read next is not taken for a clean one */
     bool above_low;    /* on_drain is due once the pending bytes have fallen */
     bool fin_sent;
-    struct buffer pending; /* waits for `writing` to leave */
-    struct buffer writing; /* in the kernel's hands by uv_write */
-    uv_write_t write_req;
-    uv_shutdown_t shutdown_req;
+    struct buffer pending; /* the kernel has not taken it yet */
     struct wheel_timer linger;
     void *user;
 };
 
-/* Takes the connected socket `fd` (non-blocking) and, unless it is NULL, makes a TLS server end
- * of `ctx`. Reading starts at once. 0, or ERROR_NOMEM: the socket is closed, no callback fires. (A
- * socket that libuv will not take is closed too, and on_closed tells so.) */
+/* Takes the connected socket `fd` and, unless it is NULL, makes a TLS server end of `ctx`. Reading
+ * starts at once. 0; ERROR_NOMEM, or ERROR_IO (libuv will not take the socket): the socket is
+ * closed, no callback fires. */
 int conn_open(struct conn *c, struct conn_shared *shared, int fd, SSL_CTX *ctx,
               const struct conn_callbacks *callbacks, void *user);
 

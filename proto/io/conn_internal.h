@@ -5,6 +5,12 @@
 
 #include "proto/io/conn.h"
 
+/* Has libuv wait for what is of use now. After every change of that. */
+void conn_update_poll(struct conn *c);
+
+/* Something waits, and the kernel takes more. */
+void conn_send_pending(struct conn *c);
+
 /* Closes now; on_closed follows. Idempotent. */
 void conn_close_handle(struct conn *c);
 

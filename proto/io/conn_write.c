@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The writing half of a connection: what the kernel does not take at once goes to `writing` (in
- * flight) and `pending` (behind it). */
+/* The writing half of a connection: what the kernel does not take at once waits in `pending`. */
 #include "proto/io/conn.h"
 
+#include <errno.h>
 #include <openssl/err.h>
+#include <sys/socket.h>
 
 #include "proto/base/error.h"
 #include "proto/io/conn_internal.h"
@@ -11,26 +12,14 @@
 /* Largest plaintext given to one SSL_write: one TLS record. */
 #define RECORD_BYTES 16384
 
-static void on_written(uv_write_t *req, int status);
-
-/* Hands `pending` to the kernel as the next uv_write. */
-static int start_write(struct conn *c)
+/* How many the kernel has taken, 0 if none at the moment; negative: the peer is gone. */
+static ssize_t give(const struct conn *c, const uint8_t *bytes, size_t len)
 {
-    struct buffer spent = c->writing;
-    c->writing = c->pending;
-    c->pending = spent;
-    buffer_clear(&c->pending);
-    buffer_release(&c->pending);
-    uv_buf_t buf =
-        uv_buf_init((char *)(uintptr_t)buffer_bytes(&c->writing), (unsigned)c->writing.len);
-    c->write_req.data = c;
-    return uv_write(&c->write_req, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
-}
-
-static void on_shutdown(uv_shutdown_t *req, int status)
-{
-    (void)req;
-    (void)status;
+    ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)) {
+        return 0;
+    }
+    return n;
 }
 
 /* All has left: FIN, then wait for the peer's or for the linger deadline. */
@@ -41,27 +30,21 @@ void conn_send_fin(struct conn *c)
     }
     c->fin_sent = true;
     wheel_set(c->shared->wheel, &c->linger, uv_now(c->shared->loop) + CONN_LINGER_MS);
-    if (c->read_ended || uv_shutdown(&c->shutdown_req, (uv_stream_t *)&c->tcp, on_shutdown) < 0) {
+    if (c->read_ended || shutdown(c->fd, SHUT_WR) != 0) {
         conn_close_handle(c);
     }
 }
 
-static void on_written(uv_write_t *req, int status)
+void conn_send_pending(struct conn *c)
 {
-    struct conn *c = req->data;
-    buffer_clear(&c->writing);
-    if (status < 0) {
-        if (status != UV_ECANCELED) {
-            conn_lose_peer(c);
-        }
-        return;
-    }
-    if (c->pending.len > 0 && start_write(c) < 0) {
+    ssize_t n = give(c, buffer_bytes(&c->pending), c->pending.len);
+    if (n < 0) {
         conn_lose_peer(c);
         return;
     }
+    buffer_consume(&c->pending, (size_t)n);
     if (conn_pending(c) == 0) {
-        buffer_release(&c->writing);
+        buffer_release(&c->pending);
         if (c->state == CONN_FINISHING) {
             conn_send_fin(c);
             return;
@@ -82,9 +65,7 @@ static int keep_pending(struct conn *c, const uint8_t *bytes, size_t len)
     if (err < 0) {
         return err;
     }
-    if (c->writing.len == 0 && start_write(c) < 0) {
-        return ERROR_IO;
-    }
+    conn_update_poll(c);
     if (conn_pending(c) >= CONN_PENDING_LOW_BYTES) {
         c->above_low = true;
     }
@@ -94,17 +75,15 @@ static int keep_pending(struct conn *c, const uint8_t *bytes, size_t len)
 /* Gives bytes to the kernel, keeps what it does not take. */
 static int send_bytes(struct conn *c, const uint8_t *bytes, size_t len)
 {
-    size_t sent = 0;
+    ssize_t sent = 0;
     if (conn_pending(c) == 0 && len > 0) {
-        uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
-        int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
-        if (n < 0 && n != UV_EAGAIN) {
+        sent = give(c, bytes, len);
+        if (sent < 0) {
             c->write_failed = true;
             return ERROR_CLOSED;
         }
-        sent = n > 0 ? (size_t)n : 0;
     }
-    return sent == len ? 0 : keep_pending(c, bytes + sent, len - sent);
+    return (size_t)sent == len ? 0 : keep_pending(c, bytes + sent, len - (size_t)sent);
 }
 
 /* Sends what OpenSSL has put into the shared buffer. */

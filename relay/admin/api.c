@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/secret.h"
@@ -258,8 +259,8 @@ static void take_credential(struct span text, char to[CREDENTIAL_BYTES])
 static void take_address(struct admin_session *s, char to[API_CLIENT_BYTES])
 {
     struct sockaddr_storage address;
-    int len = sizeof(address);
-    if (uv_tcp_getpeername(&s->conn.tcp, (struct sockaddr *)&address, &len) < 0 ||
+    socklen_t len = sizeof(address);
+    if (getpeername(s->conn.fd, (struct sockaddr *)&address, &len) != 0 ||
         uv_ip_name((const struct sockaddr *)&address, to, API_CLIENT_BYTES) < 0) {
         (void)snprintf(to, API_CLIENT_BYTES, "unknown");
     }
