@@ -6,19 +6,23 @@
  *
  * An address that refuses leads over REOPENING to the next one, because a socket cannot connect
  * twice; after the last one the call fails with SERVER_UNREACHABLE. One deadline covers all of
- * that. connection_close may come in any state: what libuv still has under way (resolver, connect,
- * write) comes back with UV_ECANCELED or is found CLOSING, and the memory is freed when both the
- * socket's close callback and the resolver are back. */
+ * that. connection_close may come in any state: the resolver, if it is at work, comes back with
+ * UV_ECANCELED or finds it CLOSING, and the memory is freed when both it and the poll handle's
+ * close callback are back. */
 #include "agent/upstream/connection.h"
 
+#include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/upstream/exchange.h"
 #include "proto/base/error.h"
 #include "proto/base/secret.h"
 
-static void reopen(struct connection *c);
+static void connect_next(struct connection *c);
 
 struct upstream_call *connection_take_call(struct connection *c)
 {
@@ -41,7 +45,7 @@ void connection_free_unwritten(struct connection *c)
 
 static void free_if_closed(struct connection *c)
 {
-    if (!c->is_tcp_closed || c->is_resolving) {
+    if (!c->is_closed || c->is_resolving) {
         return;
     }
     struct upstream *u = c->upstream;
@@ -58,15 +62,21 @@ static void give_up_place(struct upstream *u)
     pool_wake(u);
 }
 
-static void on_tcp_closed(uv_handle_t *handle)
+static void on_poll_closed(uv_handle_t *handle)
 {
     struct connection *c = handle->data;
+    c->is_closed = true;
     if (c->state == CONNECTION_REOPENING) {
-        reopen(c);
+        connect_next(c);
         return;
     }
-    c->is_tcp_closed = true;
     free_if_closed(c);
+}
+
+static void close_socket(struct connection *c)
+{
+    uv_close((uv_handle_t *)&c->poll, on_poll_closed);
+    (void)close(c->fd); /* nothing could be done about an error */
 }
 
 void connection_close(struct connection *c)
@@ -78,8 +88,8 @@ void connection_close(struct connection *c)
     c->state = CONNECTION_CLOSING;
     connection_take_call(c);
     list_remove(&c->node);
-    if (before != CONNECTION_REOPENING) {
-        uv_close((uv_handle_t *)&c->tcp, on_tcp_closed);
+    if (before != CONNECTION_REOPENING && !c->is_closed) {
+        close_socket(c);
     }
     if (c->is_resolving) {
         /* A resolver that is at work cannot be stopped; its place is given up when it is done, so
@@ -113,52 +123,88 @@ static void address_failed(struct connection *c, int status)
         return;
     }
     c->state = CONNECTION_REOPENING;
-    uv_close((uv_handle_t *)&c->tcp, on_tcp_closed);
+    close_socket(c);
 }
 
-static void on_connected(uv_connect_t *req, int status)
+/* connect(2) has come to an end. */
+static void on_connected(struct connection *c)
 {
-    struct connection *c = req->data;
-    if (c->state != CONNECTION_CONNECTING) {
-        return;
+    int error = c->connect_error;
+    int on = 1;
+    socklen_t len = sizeof(error);
+    if (error == 0) {
+        (void)getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len); /* the socket is ours */
     }
-    if (status == 0) {
-        status = exchange_start_reading(c);
-    }
-    if (status < 0) {
-        address_failed(c, status);
+    if (error != 0) {
+        address_failed(c, uv_translate_sys_error(error));
         return;
     }
     /* Without it the second part of a request could wait for the acknowledgement of the first; if
      * it cannot be set, requests are slower, no more. */
-    (void)uv_tcp_nodelay(&c->tcp, 1);
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     exchange_send(c, c->call);
+    connection_update_poll(c);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct connection *c = poll->data;
+    if (status < 0) {
+        /* The socket has an error, which the next call on it tells. libuv polls no more. */
+        events = c->events;
+        c->events = 0;
+    }
+    if (c->state == CONNECTION_CONNECTING) {
+        on_connected(c);
+        return;
+    }
+    exchange_on_ready(c, events);
+    connection_update_poll(c);
+}
+
+static void set_events(struct connection *c, int events)
+{
+    if (events == c->events) {
+        return; /* else libuv would make two system calls for nothing */
+    }
+    c->events = events;
+    /* Cannot fail: the descriptor is open, and nobody else has it polled. */
+    (void)(events != 0 ? uv_poll_start(&c->poll, events, on_poll) : uv_poll_stop(&c->poll));
+}
+
+/* A socket that begins to connect. 0, or libuv's error and there is none. */
+static int open_socket(struct connection *c, const struct sockaddr_storage *address)
+{
+    bool is_v6 = address->ss_family == AF_INET6;
+    int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return uv_translate_sys_error(errno);
+    }
+    int rc = uv_poll_init_socket(c->upstream->loop, &c->poll, fd);
+    if (rc < 0) {
+        (void)close(fd);
+        return rc;
+    }
+    c->poll.data = c;
+    c->fd = fd;
+    c->events = 0;
+    c->is_closed = false;
+    rc = connect(fd, (const struct sockaddr *)address,
+                 is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+    /* What fails at once is told as if it had failed later: such a socket is writable too. */
+    c->connect_error = rc == 0 || errno == EINPROGRESS ? 0 : errno;
+    set_events(c, UV_WRITABLE);
+    return 0;
 }
 
 static void connect_next(struct connection *c)
 {
-    const struct sockaddr_storage *address = &c->addresses[c->next_address];
     c->state = CONNECTION_CONNECTING;
-    c->connect.data = c;
-    int rc = uv_tcp_connect(&c->connect, &c->tcp, (const struct sockaddr *)address, on_connected);
+    int rc = open_socket(c, &c->addresses[c->next_address]);
     if (rc < 0) {
-        address_failed(c, rc);
+        fail_unreachable(c, "no socket for", uv_strerror(rc));
+        free_if_closed(c);
     }
-}
-
-/* The socket of the address that failed is closed: a new one for the next. */
-static void reopen(struct connection *c)
-{
-    int rc = uv_tcp_init(c->upstream->loop, &c->tcp);
-    c->tcp.data = c;
-    if (rc == 0) {
-        connect_next(c);
-        return;
-    }
-    /* There is nothing that could be closed: in this state connection_close does not try. */
-    c->is_tcp_closed = true;
-    fail_unreachable(c, "no socket for", uv_strerror(rc));
-    free_if_closed(c);
 }
 
 static void take_addresses(struct connection *c, const struct addrinfo *list)
@@ -187,6 +233,7 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
         return;
     }
     fail_unreachable(c, "cannot resolve", uv_strerror(status == 0 ? UV_EAI_NODATA : status));
+    free_if_closed(c);
 }
 
 static int resolve(struct connection *c)
@@ -229,11 +276,7 @@ int connection_open(struct upstream *u, struct upstream_call *call)
     if (c == NULL) {
         return ERROR_NOMEM;
     }
-    if (uv_tcp_init(u->loop, &c->tcp) < 0) {
-        free(c);
-        return ERROR_IO;
-    }
-    c->tcp.data = c;
+    c->is_closed = true;
     c->upstream = u;
     response_init(&c->answer);
     list_init(&c->node);
@@ -244,6 +287,7 @@ int connection_open(struct upstream *u, struct upstream_call *call)
     int rc = start(c);
     if (rc < 0) {
         connection_close(c);
+        free_if_closed(c);
     }
     return rc;
 }
@@ -257,7 +301,7 @@ void connection_set_idle(struct connection *c, uint32_t idle_ms)
     c->deadline_ms = uv_now(u->loop) + idle_ms;
     list_remove(&c->node);
     list_push(u->idle.next, &c->node); /* to the front: the one used last is the next one used */
-    connection_update_reading(c);
+    connection_update_poll(c);
     pool_wake(u);
 }
 
@@ -266,21 +310,17 @@ bool connection_waits_for_caller(const struct connection *c)
     return c->call != NULL && c->call->paused && c->call->told;
 }
 
-void connection_update_reading(struct connection *c)
+void connection_update_poll(struct connection *c)
 {
-    bool up = c->state == CONNECTION_IDLE || c->state == CONNECTION_BUSY;
-    bool wanted = up && !connection_waits_for_caller(c);
-    if (!up || wanted == c->is_reading) {
+    bool is_reading = !connection_waits_for_caller(c);
+    if (c->state != CONNECTION_IDLE && c->state != CONNECTION_BUSY) {
         return;
     }
-    if (!wanted) {
-        uv_read_stop((uv_stream_t *)&c->tcp);
-        c->is_reading = false;
+    if (c->is_reading && !is_reading) {
         pool_wake(c->upstream); /* there may be room for another one now */
-    } else if (exchange_start_reading(c) < 0) {
-        /* libuv refuses only a connection that is broken: its deadline ends the call. */
-        c->is_reading = false;
     }
+    c->is_reading = is_reading;
+    set_events(c, (is_reading ? UV_READABLE : 0) | (c->unwritten != NULL ? UV_WRITABLE : 0));
 }
 
 static void expire_opening(struct connection *c)

@@ -23,7 +23,7 @@
 
 enum connection_state {
     CONNECTION_RESOLVING,  /* uv_getaddrinfo runs */
-    CONNECTION_CONNECTING, /* uv_tcp_connect runs */
+    CONNECTION_CONNECTING, /* to addresses[next_address] */
     CONNECTION_REOPENING,  /* an address failed; its socket closes, then the next is tried */
     CONNECTION_IDLE,       /* up, without a call; reading, to notice the end */
     CONNECTION_BUSY,       /* up, with a call */
@@ -44,23 +44,26 @@ struct connection {
     struct upstream_call *call; /* while RESOLVING to REOPENING, and BUSY */
     uint64_t deadline_ms;       /* uv_now: of connecting, of the answer, or of idling */
 
-    uv_tcp_t tcp;
+    uv_poll_t poll;
+    int fd;         /* owned, while there is a `poll` */
+    int events;     /* that it waits for; 0 = none */
+    bool is_closed; /* there is no `poll`, or no longer */
     uv_getaddrinfo_t resolve;
-    uv_connect_t connect;
-    uv_write_t write;
     bool is_resolving; /* the resolver has `resolve`; it cannot be freed before it is back */
-    bool is_tcp_closed;
+    int connect_error; /* errno of connect(2) */
     struct sockaddr_storage addresses[CONNECTION_ADDRESSES_MAX];
     size_t n_addresses;
     size_t next_address;
 
     /* The exchange that is going on. */
     enum connection_written written;
-    char *unwritten; /* owned: what uv_try_write did not take; NULL = nothing under way */
+    char *unwritten; /* owned: what the kernel did not take at once; NULL = nothing */
     size_t unwritten_bytes;
-    bool is_reused;    /* it has carried an exchange before */
-    bool is_answered;  /* bytes of the answer have come */
-    bool is_challenge; /* the answer is a 401: its body is dropped, then the call is sent again */
+    size_t unwritten_at; /* it has taken so much of that since */
+    bool is_broken;      /* a write failed: the end that is read next is no orderly one */
+    bool is_reused;      /* it has carried an exchange before */
+    bool is_answered;    /* bytes of the answer have come */
+    bool is_challenge;   /* the answer is a 401: its body is dropped, then the call is sent again */
     bool is_reading;
     size_t dropped_bytes;
     uint64_t handed_us; /* clock_now_us; 0 = not yet */
@@ -89,8 +92,9 @@ void connection_set_idle(struct connection *c, uint32_t idle_ms);
 /* The answer's body is not wanted at the moment: it is not read, and the server waits. */
 bool connection_waits_for_caller(const struct connection *c);
 
-/* Starts or stops reading, as state and the call's `paused` ask for. */
-void connection_update_reading(struct connection *c);
+/* Has libuv wait for what is of use now: state, the call's `paused` and what is unwritten tell.
+ * After every change of those. */
+void connection_update_poll(struct connection *c);
 
 /* Its deadline has passed: closes it, and fails its call if it has one. */
 void connection_expire(struct connection *c);

@@ -4,8 +4,8 @@
  * Happy path: exchange_send writes all of it, on_handed; a read brings the head, on_head, and the
  * body, on_data; at the end the connection becomes idle and the call ends.
  *
- * Otherwise: what uv_try_write leaves over goes through uv_write, during which an early answer is
- * read all the same (its connection is then not used again). A 401 is judged at its head: either
+ * Otherwise: what the kernel does not take is kept until it does, and an early answer is read
+ * meanwhile (its connection is then not used again). A 401 is judged at its head: either
  * the call fails, or the 401's body is dropped and the call goes back to the front of the queue. A
  * connection that dies fails its call, but for two cases in which the call goes back to the queue,
  * for a new connection: not a byte was written; or the call only reads, the connection was a kept
@@ -13,9 +13,11 @@
  * or close the upstream: the connection is then CLOSING, which is looked at after each. */
 #include "agent/upstream/exchange.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/error.h"
@@ -74,6 +76,12 @@ static void retry_elsewhere(struct connection *c)
 
 /* ---- the request ---- */
 
+/* The socket is in order, but takes or has nothing at the moment. */
+static bool is_for_later(int error)
+{
+    return error == EAGAIN || error == EINTR || error == ENOBUFS;
+}
+
 static void handed(struct connection *c)
 {
     struct upstream_call *call = c->call;
@@ -85,23 +93,13 @@ static void handed(struct connection *c)
     }
 }
 
-static void on_written(uv_write_t *req, int status)
-{
-    struct connection *c = req->data;
-    connection_free_unwritten(c);
-    /* After an error the reading side learns how it ends: the server may have answered before it
-     * closed. */
-    if (status == 0 && c->state == CONNECTION_BUSY) {
-        handed(c);
-    }
-}
-
-/* Hands what is left of the pieces, after `n` bytes, to uv_write. 0 or an error code. */
-static int write_rest(struct connection *c, const uv_buf_t *pieces, size_t n)
+/* Keeps what is left of the pieces, after `n` bytes, until the socket takes more. 0, or
+ * ERROR_NOMEM. */
+static int keep_rest(struct connection *c, const struct iovec *pieces, size_t n)
 {
     size_t total = 0;
     for (size_t i = 0; i < PIECES; i++) {
-        total += pieces[i].len;
+        total += pieces[i].iov_len;
     }
     char *rest = malloc(total - n);
     if (rest == NULL) {
@@ -109,40 +107,72 @@ static int write_rest(struct connection *c, const uv_buf_t *pieces, size_t n)
     }
     size_t len = 0;
     for (size_t i = 0; i < PIECES; i++) {
-        size_t skip = n < pieces[i].len ? n : pieces[i].len;
+        size_t skip = n < pieces[i].iov_len ? n : pieces[i].iov_len;
         n -= skip;
-        if (pieces[i].len > skip) {
-            memcpy(rest + len, pieces[i].base + skip, pieces[i].len - skip);
-            len += pieces[i].len - skip;
+        if (pieces[i].iov_len > skip) {
+            memcpy(rest + len, (const char *)pieces[i].iov_base + skip, pieces[i].iov_len - skip);
+            len += pieces[i].iov_len - skip;
         }
     }
-    uv_buf_t buf = uv_buf_init(rest, (unsigned)len);
     c->unwritten = rest;
     c->unwritten_bytes = len;
-    c->write.data = c;
-    return uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, on_written) < 0 ? ERROR_IO : 0;
+    c->unwritten_at = 0;
+    connection_update_poll(c);
+    return 0;
 }
 
-static void write_pieces(struct connection *c, const uv_buf_t *pieces)
+/* The socket takes more. */
+static void send_rest(struct connection *c)
 {
-    size_t total = pieces[0].len + pieces[1].len;
-    int n = uv_try_write((uv_stream_t *)&c->tcp, pieces, pieces[1].len > 0 ? 2 : 1);
-    if (n < 0 && n != UV_EAGAIN) {
+    ssize_t n = send(c->fd, c->unwritten + c->unwritten_at, c->unwritten_bytes - c->unwritten_at,
+                     MSG_NOSIGNAL);
+    if (n < 0 && is_for_later(errno)) {
+        return;
+    }
+    c->unwritten_at += n < 0 ? 0 : (size_t)n;
+    if (n >= 0 && c->unwritten_at < c->unwritten_bytes) {
+        return;
+    }
+    connection_free_unwritten(c);
+    if (n < 0) {
+        /* The reading side learns how it ends: the server may have answered before it closed. */
+        c->is_broken = true;
+    } else if (c->state == CONNECTION_BUSY) {
+        handed(c);
+    }
+}
+
+/* send(2) takes the kernel a shorter way than sendmsg(2), and most requests have no body. */
+static ssize_t send_pieces(const struct connection *c, struct iovec *pieces)
+{
+    if (pieces[1].iov_len == 0) {
+        return send(c->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL);
+    }
+    const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = PIECES};
+    return sendmsg(c->fd, &message, MSG_NOSIGNAL);
+}
+
+static void write_pieces(struct connection *c, struct iovec *pieces)
+{
+    ssize_t n = send_pieces(c, pieces);
+    if (n < 0 && !is_for_later(errno)) {
+        int error = errno;
         /* Not a byte has gone. A kept connection may just have been closed; a new one not. */
         if (c->is_reused) {
             retry_elsewhere(c);
         } else {
-            exchange_fail(c, HEAD_RESET_SERVER_UNREACHABLE, uv_strerror(n));
+            exchange_fail(c, HEAD_RESET_SERVER_UNREACHABLE,
+                          uv_strerror(uv_translate_sys_error(error)));
         }
         return;
     }
     size_t taken = n < 0 ? 0 : (size_t)n;
-    if (taken == total) {
+    if (taken == pieces[0].iov_len + pieces[1].iov_len) {
         handed(c);
         return;
     }
     c->written = CONNECTION_WROTE_SOME;
-    if (write_rest(c, pieces, taken) != 0) {
+    if (keep_rest(c, pieces, taken) != 0) {
         exchange_fail(c, HEAD_RESET_INTERNAL, "cannot write the rest of a request");
     }
 }
@@ -203,9 +233,9 @@ void exchange_send(struct connection *c, struct upstream_call *call)
         exchange_fail(c, HEAD_RESET_INTERNAL, "cannot make the head of a request");
         return;
     }
-    const uv_buf_t pieces[PIECES] = {
-        uv_buf_init((char *)(uintptr_t)buffer_bytes(&u->head), (unsigned)u->head.len),
-        uv_buf_init(call->text + call->head.len, (unsigned)call->body.len),
+    struct iovec pieces[PIECES] = {
+        {(void *)(uintptr_t)buffer_bytes(&u->head), u->head.len},
+        {call->text + call->head.len, call->body.len},
     };
     write_pieces(c, pieces);
     forget_head(u);
@@ -297,7 +327,7 @@ static void tell_head(struct connection *c)
     call->told = true;
     c->deadline_ms = uv_now(u->loop) + call->answer_timeout_ms;
     /* `paused` counts from now on, also if it was set before. */
-    connection_update_reading(c);
+    connection_update_poll(c);
     call->callbacks.on_head(call->user, &head);
 }
 
@@ -322,9 +352,7 @@ static void take_data(struct connection *c)
     struct upstream_call *call = c->call;
     struct span data = c->answer.data;
     if (!c->is_challenge) {
-        /* Not uv_now, which is the same clock but stands still while libuv reads up to 32 times in
-         * one turn. */
-        c->deadline_ms = clock_now_ms() + call->answer_timeout_ms;
+        c->deadline_ms = uv_now(c->upstream->loop) + call->answer_timeout_ms;
         call->callbacks.on_data(call->user, (const uint8_t *)data.p, data.len);
         return;
     }
@@ -363,23 +391,10 @@ static bool may_retry(const struct connection *c)
     return c->call->reads && c->is_reused && !c->is_answered && !c->call->was_retried;
 }
 
-/* True if the end that libuv reports is an orderly one. When a reset comes together with data,
- * libuv 1.44 reads the data and then says EOF; the socket still has the error. */
-static bool is_orderly(const struct connection *c, int status)
+/* The server closed, or the connection broke, in the middle of an exchange. */
+static void end_of_connection(struct connection *c, bool is_orderly)
 {
-    int fd = -1;
-    int error = 0;
-    socklen_t len = sizeof(error);
-    if (status != UV_EOF || uv_fileno((const uv_handle_t *)&c->tcp, &fd) != 0) {
-        return false;
-    }
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0;
-}
-
-/* The server closed, or the connection broke (`status`), in the middle of an exchange. */
-static void end_of_connection(struct connection *c, int status)
-{
-    if (is_orderly(c, status) && response_finish(&c->answer) == 0) {
+    if (is_orderly && response_finish(&c->answer) == 0) {
         end_exchange(c, 0);
     } else if (c->is_challenge) {
         retry_elsewhere(c);
@@ -393,34 +408,31 @@ static void end_of_connection(struct connection *c, int status)
     }
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+/* One call: if there is more, libuv tells again, after the others have had their turn. */
+static void receive(struct connection *c)
 {
-    struct connection *c = handle->data;
-    (void)suggested;
-    *buf = uv_buf_init(c->upstream->receive, sizeof(c->upstream->receive));
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    struct connection *c = stream->data;
-    if (n == 0) {
+    struct upstream *u = c->upstream;
+    ssize_t n = recv(c->fd, u->receive, sizeof(u->receive), 0);
+    if (n < 0 && is_for_later(errno)) {
         return;
     }
     if (c->state == CONNECTION_IDLE) {
         /* Nobody has asked for anything: whatever comes, it is of no use any more. */
         connection_close(c);
-    } else if (c->state == CONNECTION_BUSY && n < 0) {
-        end_of_connection(c, (int)n);
-    } else if (c->state == CONNECTION_BUSY) {
-        struct upstream *u = c->upstream;
-        feed(c, (struct span){buf->base, (size_t)n});
+    } else if (n <= 0) {
+        end_of_connection(c, n == 0 && !c->is_broken);
+    } else {
+        feed(c, (struct span){u->receive, (size_t)n});
         pool_dispatch(u);
     }
 }
 
-int exchange_start_reading(struct connection *c)
+void exchange_on_ready(struct connection *c, int events)
 {
-    int rc = uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
-    c->is_reading = rc == 0;
-    return rc;
+    if ((events & UV_WRITABLE) != 0 && c->unwritten != NULL) {
+        send_rest(c);
+    }
+    if ((events & UV_READABLE) != 0 && c->is_reading) {
+        receive(c);
+    }
 }

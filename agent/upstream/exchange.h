@@ -11,8 +11,8 @@
  * callbacks may fire before this returns. */
 void exchange_send(struct connection *c, struct upstream_call *call);
 
-/* 0 or libuv's error. */
-int exchange_start_reading(struct connection *c);
+/* The socket of a connection that is up can be read or written (UV_READABLE, UV_WRITABLE). */
+void exchange_on_ready(struct connection *c, int events);
 
 /* Ends the exchange without an answer: closes the connection and fails the call. `why` is kept for
  * the statistics. */

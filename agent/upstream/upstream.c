@@ -115,7 +115,7 @@ void upstream_pause(struct upstream_call *call)
 {
     call->paused = true;
     if (call->connection != NULL) {
-        connection_update_reading(call->connection);
+        connection_update_poll(call->connection);
     }
 }
 
@@ -127,7 +127,7 @@ void upstream_resume(struct upstream_call *call)
     call->paused = false;
     if (call->connection != NULL && call->told) {
         call->connection->deadline_ms = uv_now(call->upstream->loop) + call->answer_timeout_ms;
-        connection_update_reading(call->connection);
+        connection_update_poll(call->connection);
     }
 }
 
