@@ -24,13 +24,12 @@
 #include <unistd.h>
 
 #include "proto/base/random.h"
+#include "proto/io/polled.h"
 
 struct link_wire {
-    struct link *link; /* NULL when it was stopped; then all that is left is to free it */
-    uv_poll_t poll;
-    int polled; /* its events: to set the same ones costs two system calls */
-    int fd;     /* owned: libuv takes a descriptor once only, and libwebsockets has its own */
-    SSL *ssl;   /* libwebsockets' */
+    struct link *link;    /* NULL when it was stopped; then all that is left is to free it */
+    struct polled socket; /* libuv takes a descriptor once only, and libwebsockets has its own */
+    SSL *ssl;             /* libwebsockets' */
     struct websocket *websocket;
     uint8_t *unsent; /* a frame, or NULL */
     size_t unsent_len;
@@ -41,8 +40,6 @@ struct link_wire {
     size_t pong_len;
     uint8_t pong[WEBSOCKET_CONTROL_BYTES_MAX];
 };
-
-static void on_poll(uv_poll_t *poll, int status, int events);
 
 /* What each direction waits for; 0 = it does not. */
 static int read_event(const struct link_wire *w)
@@ -55,14 +52,9 @@ static int write_event(const struct link_wire *w)
     return w->unsent == NULL ? 0 : w->write_wants_read ? UV_READABLE : UV_WRITABLE;
 }
 
-/* Cannot fail: the descriptor is open and known to libuv. */
 static void start_poll(struct link_wire *w)
 {
-    int events = read_event(w) | write_event(w);
-    if (events != w->polled) {
-        w->polled = events;
-        (void)uv_poll_start(&w->poll, events, on_poll);
-    }
+    polled_wait(&w->socket, read_event(w) | write_event(w));
 }
 
 /* Four bytes that nobody can foresee (RFC 6455 10.3), from a stock. */
@@ -299,8 +291,7 @@ static void on_poll_closed(uv_handle_t *handle)
 void link_wire_stop(struct link_wire *w)
 {
     w->link = NULL;
-    uv_close((uv_handle_t *)&w->poll, on_poll_closed);
-    (void)close(w->fd); /* libuv has let go of it */
+    polled_close(&w->socket, on_poll_closed);
 }
 
 struct link_wire *link_wire_start(struct link *l)
@@ -311,22 +302,26 @@ struct link_wire *link_wire_start(struct link *l)
     if (w == NULL) {
         return NULL;
     }
-    w->fd = fcntl(lws_get_socket_fd(l->wsi), F_DUPFD_CLOEXEC, 0);
     w->websocket = websocket_new(WEBSOCKET_CLIENT, &websocket_callbacks, w, &s->spare_parser);
-    if (w->fd < 0 || w->websocket == NULL || uv_poll_init(s->loop, &w->poll, w->fd) != 0) {
+    int fd = fcntl(lws_get_socket_fd(l->wsi), F_DUPFD_CLOEXEC, 0);
+    if (w->websocket == NULL || fd < 0) {
+        goto fail;
+    }
+    if (polled_open(&w->socket, s->loop, fd, on_poll) < 0) {
+        fd = -1;
         goto fail;
     }
     w->link = l;
     w->ssl = lws_get_ssl(l->wsi);
-    w->poll.data = w;
+    w->socket.poll.data = w;
     (void)lws_rx_flow_control(l->wsi, 0); /* its socket's poll ends; nothing is buffered */
     start_poll(w);
     return w;
 
 fail:
     websocket_free(w->websocket);
-    if (w->fd >= 0) {
-        (void)close(w->fd);
+    if (fd >= 0) {
+        (void)close(fd);
     }
     free(w);
     return NULL;

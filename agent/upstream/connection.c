@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "agent/upstream/exchange.h"
 #include "proto/base/error.h"
@@ -45,7 +44,7 @@ void connection_free_unwritten(struct connection *c)
 
 static void free_if_closed(struct connection *c)
 {
-    if (!c->is_closed || c->is_resolving) {
+    if (c->has_socket || c->is_resolving) {
         return;
     }
     struct upstream *u = c->upstream;
@@ -65,18 +64,12 @@ static void give_up_place(struct upstream *u)
 static void on_poll_closed(uv_handle_t *handle)
 {
     struct connection *c = handle->data;
-    c->is_closed = true;
+    c->has_socket = false;
     if (c->state == CONNECTION_REOPENING) {
         connect_next(c);
         return;
     }
     free_if_closed(c);
-}
-
-static void close_socket(struct connection *c)
-{
-    uv_close((uv_handle_t *)&c->poll, on_poll_closed);
-    (void)close(c->fd); /* nothing could be done about an error */
 }
 
 void connection_close(struct connection *c)
@@ -88,8 +81,8 @@ void connection_close(struct connection *c)
     c->state = CONNECTION_CLOSING;
     connection_take_call(c);
     list_remove(&c->node);
-    if (before != CONNECTION_REOPENING && !c->is_closed) {
-        close_socket(c);
+    if (c->has_socket && before != CONNECTION_REOPENING) {
+        polled_close(&c->socket, on_poll_closed);
     }
     if (c->is_resolving) {
         /* A resolver that is at work cannot be stopped; its place is given up when it is done, so
@@ -123,7 +116,7 @@ static void address_failed(struct connection *c, int status)
         return;
     }
     c->state = CONNECTION_REOPENING;
-    close_socket(c);
+    polled_close(&c->socket, on_poll_closed);
 }
 
 /* connect(2) has come to an end. */
@@ -133,7 +126,7 @@ static void on_connected(struct connection *c)
     int on = 1;
     socklen_t len = sizeof(error);
     if (error == 0) {
-        (void)getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len); /* the socket is ours */
+        (void)getsockopt(c->socket.fd, SOL_SOCKET, SO_ERROR, &error, &len); /* the socket is ours */
     }
     if (error != 0) {
         address_failed(c, uv_translate_sys_error(error));
@@ -141,7 +134,7 @@ static void on_connected(struct connection *c)
     }
     /* Without it the second part of a request could wait for the acknowledgement of the first; if
      * it cannot be set, requests are slower, no more. */
-    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(c->socket.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     exchange_send(c, c->call);
     connection_update_poll(c);
 }
@@ -149,27 +142,13 @@ static void on_connected(struct connection *c)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct connection *c = poll->data;
-    if (status < 0) {
-        /* The socket has an error, which the next call on it tells. libuv polls no more. */
-        events = c->events;
-        c->events = 0;
-    }
+    events = polled_events(&c->socket, status, events);
     if (c->state == CONNECTION_CONNECTING) {
         on_connected(c);
         return;
     }
     exchange_on_ready(c, events);
     connection_update_poll(c);
-}
-
-static void set_events(struct connection *c, int events)
-{
-    if (events == c->events) {
-        return; /* else libuv would make two system calls for nothing */
-    }
-    c->events = events;
-    /* Cannot fail: the descriptor is open, and nobody else has it polled. */
-    (void)(events != 0 ? uv_poll_start(&c->poll, events, on_poll) : uv_poll_stop(&c->poll));
 }
 
 /* A socket that begins to connect. 0, or libuv's error and there is none. */
@@ -180,31 +159,32 @@ static int open_socket(struct connection *c, const struct sockaddr_storage *addr
     if (fd < 0) {
         return uv_translate_sys_error(errno);
     }
-    int rc = uv_poll_init_socket(c->upstream->loop, &c->poll, fd);
+    int rc = polled_open(&c->socket, c->upstream->loop, fd, on_poll);
     if (rc < 0) {
-        (void)close(fd);
         return rc;
     }
-    c->poll.data = c;
-    c->fd = fd;
-    c->events = 0;
-    c->is_closed = false;
+    c->has_socket = true;
+    c->socket.poll.data = c;
     rc = connect(fd, (const struct sockaddr *)address,
                  is_v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
     /* What fails at once is told as if it had failed later: such a socket is writable too. */
     c->connect_error = rc == 0 || errno == EINPROGRESS ? 0 : errno;
-    set_events(c, UV_WRITABLE);
+    polled_wait(&c->socket, UV_WRITABLE);
     return 0;
 }
 
 static void connect_next(struct connection *c)
 {
+    int rc = 0;
     c->state = CONNECTION_CONNECTING;
-    int rc = open_socket(c, &c->addresses[c->next_address]);
-    if (rc < 0) {
-        fail_unreachable(c, "no socket for", uv_strerror(rc));
-        free_if_closed(c);
+    for (; c->next_address < c->n_addresses; c->next_address++) {
+        rc = open_socket(c, &c->addresses[c->next_address]);
+        if (rc == 0) {
+            return;
+        }
     }
+    fail_unreachable(c, "cannot connect to", uv_strerror(rc));
+    free_if_closed(c);
 }
 
 static void take_addresses(struct connection *c, const struct addrinfo *list)
@@ -276,7 +256,6 @@ int connection_open(struct upstream *u, struct upstream_call *call)
     if (c == NULL) {
         return ERROR_NOMEM;
     }
-    c->is_closed = true;
     c->upstream = u;
     response_init(&c->answer);
     list_init(&c->node);
@@ -310,17 +289,22 @@ bool connection_waits_for_caller(const struct connection *c)
     return c->call != NULL && c->call->paused && c->call->told;
 }
 
+bool connection_wants_input(const struct connection *c)
+{
+    bool is_up = c->state == CONNECTION_IDLE || c->state == CONNECTION_BUSY;
+    return is_up && !connection_waits_for_caller(c);
+}
+
 void connection_update_poll(struct connection *c)
 {
-    bool is_reading = !connection_waits_for_caller(c);
     if (c->state != CONNECTION_IDLE && c->state != CONNECTION_BUSY) {
         return;
     }
-    if (c->is_reading && !is_reading) {
+    bool reads = connection_wants_input(c);
+    polled_wait(&c->socket, (reads ? UV_READABLE : 0) | (c->unwritten != NULL ? UV_WRITABLE : 0));
+    if (!reads) {
         pool_wake(c->upstream); /* there may be room for another one now */
     }
-    c->is_reading = is_reading;
-    set_events(c, (is_reading ? UV_READABLE : 0) | (c->unwritten != NULL ? UV_WRITABLE : 0));
 }
 
 static void expire_opening(struct connection *c)

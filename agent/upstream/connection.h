@@ -13,6 +13,7 @@
 #include "agent/upstream/pool.h"
 #include "proto/base/list.h"
 #include "proto/http/response.h"
+#include "proto/io/polled.h"
 
 /* Addresses of a name that are tried one after the other (localhost has two). */
 #define CONNECTION_ADDRESSES_MAX 4
@@ -27,7 +28,7 @@ enum connection_state {
     CONNECTION_REOPENING,  /* an address failed; its socket closes, then the next is tried */
     CONNECTION_IDLE,       /* up, without a call; reading, to notice the end */
     CONNECTION_BUSY,       /* up, with a call */
-    CONNECTION_CLOSING     /* waits for the close callback, which frees it */
+    CONNECTION_CLOSING     /* freed when the close callback and the resolver are back */
 };
 
 /* How much of the request the kernel has. */
@@ -44,10 +45,8 @@ struct connection {
     struct upstream_call *call; /* while RESOLVING to REOPENING, and BUSY */
     uint64_t deadline_ms;       /* uv_now: of connecting, of the answer, or of idling */
 
-    uv_poll_t poll;
-    int fd;         /* owned, while there is a `poll` */
-    int events;     /* that it waits for; 0 = none */
-    bool is_closed; /* there is no `poll`, or no longer */
+    struct polled socket;
+    bool has_socket; /* until the close callback is back */
     uv_getaddrinfo_t resolve;
     bool is_resolving; /* the resolver has `resolve`; it cannot be freed before it is back */
     int connect_error; /* errno of connect(2) */
@@ -64,7 +63,6 @@ struct connection {
     bool is_reused;      /* it has carried an exchange before */
     bool is_answered;    /* bytes of the answer have come */
     bool is_challenge;   /* the answer is a 401: its body is dropped, then the call is sent again */
-    bool is_reading;
     size_t dropped_bytes;
     uint64_t handed_us; /* clock_now_us; 0 = not yet */
     uint32_t server_us;
@@ -72,11 +70,12 @@ struct connection {
 };
 
 /* Opens a connection for `call`, which it then carries and sends. 0, and the call's callbacks may
- * have fired already; ERROR_NOMEM, ERROR_IO (libuv refused), and the call is untouched. */
+ * have fired already; ERROR_NOMEM, ERROR_IO (no resolver), and the call is untouched. */
 int connection_open(struct upstream *u, struct upstream_call *call);
 
-/* Closes it; the memory goes in the close callback. Its call, if it has one, is forgotten: it was
- * taken over by who calls this. No callback of a call fires. Idempotent. */
+/* Closes it; the memory goes when socket and resolver are closed too, and not at once. Its call, if
+ * it has one, is forgotten: it was taken over by who calls this. No callback of a call fires.
+ * Idempotent. */
 void connection_close(struct connection *c);
 
 /* What was still to be written is gone or given up: cleansed, for it may hold credentials.
@@ -91,6 +90,9 @@ void connection_set_idle(struct connection *c, uint32_t idle_ms);
 
 /* The answer's body is not wanted at the moment: it is not read, and the server waits. */
 bool connection_waits_for_caller(const struct connection *c);
+
+/* Up, and what comes from the server is wanted. */
+bool connection_wants_input(const struct connection *c);
 
 /* Has libuv wait for what is of use now: state, the call's `paused` and what is unwritten tell.
  * After every change of those. */

@@ -76,12 +76,6 @@ static void retry_elsewhere(struct connection *c)
 
 /* ---- the request ---- */
 
-/* The socket is in order, but takes or has nothing at the moment. */
-static bool is_for_later(int error)
-{
-    return error == EAGAIN || error == EINTR || error == ENOBUFS;
-}
-
 static void handed(struct connection *c)
 {
     struct upstream_call *call = c->call;
@@ -124,9 +118,9 @@ static int keep_rest(struct connection *c, const struct iovec *pieces, size_t n)
 /* The socket takes more. */
 static void send_rest(struct connection *c)
 {
-    ssize_t n = send(c->fd, c->unwritten + c->unwritten_at, c->unwritten_bytes - c->unwritten_at,
-                     MSG_NOSIGNAL);
-    if (n < 0 && is_for_later(errno)) {
+    ssize_t n = send(c->socket.fd, c->unwritten + c->unwritten_at,
+                     c->unwritten_bytes - c->unwritten_at, MSG_NOSIGNAL);
+    if (n < 0 && polled_is_for_later(errno)) {
         return;
     }
     c->unwritten_at += n < 0 ? 0 : (size_t)n;
@@ -146,16 +140,16 @@ static void send_rest(struct connection *c)
 static ssize_t send_pieces(const struct connection *c, struct iovec *pieces)
 {
     if (pieces[1].iov_len == 0) {
-        return send(c->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL);
+        return send(c->socket.fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL);
     }
     const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = PIECES};
-    return sendmsg(c->fd, &message, MSG_NOSIGNAL);
+    return sendmsg(c->socket.fd, &message, MSG_NOSIGNAL);
 }
 
 static void write_pieces(struct connection *c, struct iovec *pieces)
 {
     ssize_t n = send_pieces(c, pieces);
-    if (n < 0 && !is_for_later(errno)) {
+    if (n < 0 && !polled_is_for_later(errno)) {
         int error = errno;
         /* Not a byte has gone. A kept connection may just have been closed; a new one not. */
         if (c->is_reused) {
@@ -187,6 +181,7 @@ static void begin(struct connection *c, struct upstream_call *call)
     call->n_attempts++;
     c->deadline_ms = deadline_ms < call->deadline_ms ? deadline_ms : call->deadline_ms;
     c->written = CONNECTION_WROTE_NOTHING;
+    c->is_broken = false;
     c->is_answered = false;
     c->is_challenge = false;
     c->dropped_bytes = 0;
@@ -197,7 +192,6 @@ static void begin(struct connection *c, struct upstream_call *call)
     response_begin(&c->answer, call->to_head);
 }
 
-/* In one piece: to gather two costs the kernel more than to copy so little. */
 /* It has credentials, in the target or a field of its own. */
 static void forget_head(struct upstream *u)
 {
@@ -210,6 +204,7 @@ static void forget_head(struct upstream *u)
     }
 }
 
+/* In one piece: to gather two costs the kernel more than to copy so little. */
 static int make_head(struct upstream *u, struct upstream_call *call)
 {
     uint8_t *room = NULL;
@@ -412,8 +407,8 @@ static void end_of_connection(struct connection *c, bool is_orderly)
 static void receive(struct connection *c)
 {
     struct upstream *u = c->upstream;
-    ssize_t n = recv(c->fd, u->receive, sizeof(u->receive), 0);
-    if (n < 0 && is_for_later(errno)) {
+    ssize_t n = recv(c->socket.fd, u->receive, sizeof(u->receive), 0);
+    if (n < 0 && polled_is_for_later(errno)) {
         return;
     }
     if (c->state == CONNECTION_IDLE) {
@@ -432,7 +427,7 @@ void exchange_on_ready(struct connection *c, int events)
     if ((events & UV_WRITABLE) != 0 && c->unwritten != NULL) {
         send_rest(c);
     }
-    if ((events & UV_READABLE) != 0 && c->is_reading) {
+    if ((events & UV_READABLE) != 0 && connection_wants_input(c)) {
         receive(c);
     }
 }

@@ -57,8 +57,7 @@ void conn_close_handle(struct conn *c)
     wheel_cancel(&c->linger);
     SSL_free(c->ssl);
     c->ssl = NULL;
-    uv_close((uv_handle_t *)&c->poll, on_handle_closed);
-    (void)close(c->fd); /* nothing could be done about an error */
+    polled_close(&c->socket, on_handle_closed);
 }
 
 /* The peer is gone or hopeless: nobody is told but the owner, once. */
@@ -73,7 +72,6 @@ void conn_end_reading(struct conn *c, enum conn_end end)
     }
     c->read_ended = true;
     c->is_lost = c->is_lost || end != CONN_END_CLEAN;
-    conn_update_poll(c);
     c->callbacks->on_end(c, end);
 }
 
@@ -82,7 +80,6 @@ void conn_end_reading(struct conn *c, enum conn_end end)
 void conn_lose_peer(struct conn *c)
 {
     buffer_clear(&c->pending);
-    conn_update_poll(c);
     if (!c->read_ended || !conn_is_open(c)) {
         conn_end_reading(c, CONN_END_ABRUPT);
     } else if (!c->is_lost) {
@@ -221,10 +218,10 @@ static void take_end(struct conn *c, bool is_fin)
 static void receive(struct conn *c)
 {
     struct conn_shared *s = c->shared;
-    ssize_t n = recv(c->fd, s->read_bytes, sizeof(s->read_bytes), 0);
+    ssize_t n = recv(c->socket.fd, s->read_bytes, sizeof(s->read_bytes), 0);
     if (n > 0) {
         take_bytes(c, s->read_bytes, (size_t)n);
-    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+    } else if (n == 0 || !polled_is_for_later(errno)) {
         take_end(c, n == 0);
     }
 }
@@ -237,11 +234,7 @@ static bool wants_to_receive(const struct conn *c)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct conn *c = poll->data;
-    if (status < 0) {
-        /* The socket has an error, which the next call on it tells. libuv polls no more. */
-        events = c->events;
-        c->events = 0;
-    }
+    events = polled_events(&c->socket, status, events);
     if ((events & UV_WRITABLE) != 0 && c->pending.len > 0) {
         conn_send_pending(c);
     }
@@ -253,16 +246,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 void conn_update_poll(struct conn *c)
 {
-    if (is_closed(c)) {
-        return;
+    if (!is_closed(c)) {
+        polled_wait(&c->socket, (wants_to_receive(c) ? UV_READABLE : 0) |
+                                    (c->pending.len > 0 ? UV_WRITABLE : 0));
     }
-    int events = (wants_to_receive(c) ? UV_READABLE : 0) | (c->pending.len > 0 ? UV_WRITABLE : 0);
-    if (events == c->events) {
-        return; /* else libuv would make two system calls for nothing */
-    }
-    c->events = events;
-    /* Cannot fail: the descriptor is open, and nobody else has it polled. */
-    (void)(events != 0 ? uv_poll_start(&c->poll, events, on_poll) : uv_poll_stop(&c->poll));
 }
 
 void conn_pause(struct conn *c)
@@ -328,16 +315,14 @@ int conn_open(struct conn *c, struct conn_shared *shared, int fd, SSL_CTX *ctx,
         close(fd);
         return ERROR_NOMEM;
     }
-    if (uv_poll_init_socket(shared->loop, &c->poll, fd) < 0) {
+    if (polled_open(&c->socket, shared->loop, fd, on_poll) < 0) {
         SSL_free(c->ssl);
         c->ssl = NULL;
-        close(fd);
         return ERROR_IO;
     }
     c->state = ctx != NULL ? CONN_HANDSHAKE : CONN_OPEN;
     set_socket_options(fd);
-    c->fd = fd;
-    c->poll.data = c;
+    c->socket.poll.data = c;
     conn_update_poll(c);
     return 0;
 }
@@ -386,15 +371,21 @@ void conn_finish(struct conn *c)
     }
 }
 
+int conn_peer(const struct conn *c, struct sockaddr_storage *address)
+{
+    socklen_t len = sizeof(*address);
+    return getpeername(c->socket.fd, (struct sockaddr *)address, &len);
+}
+
 uint32_t conn_rtt_us(const struct conn *c)
 {
-    return is_closed(c) ? 0 : tcp_line_rtt_us(c->fd);
+    return is_closed(c) ? 0 : tcp_line_rtt_us(c->socket.fd);
 }
 
 void conn_repeat(struct conn *c)
 {
     if (!is_closed(c)) {
-        tcp_line_repeat(c->fd);
+        tcp_line_repeat(c->socket.fd);
     }
 }
 
@@ -410,6 +401,6 @@ void conn_abort(struct conn *c)
         return;
     }
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    (void)setsockopt(c->socket.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     conn_close_handle(c);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One accepted TCP connection on a libuv loop, with TLS or without.
  *
- * TLS runs over a BIO of our own: what one read(2) brought is decrypted in one go into a buffer
+ * TLS runs over a BIO of our own: what one recv(2) brought is decrypted in one go into a buffer
  * that all connections of a loop share, and what is written is encrypted into another one and
- * given to the kernel by one write(2). An idle connection owns no buffer.
+ * given to the kernel by one send(2). An idle connection owns no buffer.
  *
  * Reading: on_read gets plaintext; conn_pause stops it. Writing: conn_write takes everything; what
  * the kernel does not take at once waits here, at most CONN_PENDING_BYTES_MAX; who produces more
@@ -20,10 +20,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #include "proto/base/buffer.h"
 #include "proto/io/conn_shared.h"
+#include "proto/io/polled.h"
 #include "proto/io/wheel.h"
 
 /* on_drain fires when what waits has fallen below this. */
@@ -69,9 +71,7 @@ struct conn_callbacks {
 };
 
 struct conn {
-    uv_poll_t poll;
-    int fd;     /* owned */
-    int events; /* that `poll` waits for; 0 = none */
+    struct polled socket;
     struct conn_shared *shared;
     const struct conn_callbacks *callbacks;
     SSL *ssl; /* owned; NULL = no TLS */
@@ -106,6 +106,9 @@ int conn_write(struct conn *c, const void *bytes, size_t len);
 
 /* Plain and encrypted bytes that wait for the kernel. */
 size_t conn_pending(const struct conn *c);
+
+/* Who the peer is. 0, or -1 with errno: it is not known any more. */
+int conn_peer(const struct conn *c, struct sockaddr_storage *address);
 
 /* Round trip to the peer as the kernel has measured it on what was sent anyway: a system call. 0 if
  * it is not known. */

@@ -5,7 +5,8 @@
 
 #include "proto/io/conn.h"
 
-/* Has libuv wait for what is of use now. After every change of that. */
+/* Has libuv wait for what is of use now: after every change of `paused`, `read_ended`, `pending` or
+ * the state. */
 void conn_update_poll(struct conn *c);
 
 /* Something waits, and the kernel takes more. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all connections of one loop share (conn.h): the buffers that one read(2) or write(2) goes
+/* What all connections of one loop share (conn.h): the buffers that one recv(2) or send(2) goes
  * through, and the BIO that OpenSSL sees them by. */
 #ifndef PROTO_IO_CONN_SHARED_H
 #define PROTO_IO_CONN_SHARED_H
@@ -12,7 +12,7 @@
 #include "proto/base/buffer.h"
 #include "proto/io/wheel.h"
 
-/* One read(2), and the plaintext of one. */
+/* One recv(2), and the plaintext of one. */
 #define CONN_READ_BYTES 65536
 /* Bytes that may wait for the kernel; more closes the connection (a bug of the producer). */
 #define CONN_PENDING_BYTES_MAX ((size_t)1024 * 1024)

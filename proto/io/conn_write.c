@@ -15,11 +15,8 @@
 /* How many the kernel has taken, 0 if none at the moment; negative: the peer is gone. */
 static ssize_t give(const struct conn *c, const uint8_t *bytes, size_t len)
 {
-    ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)) {
-        return 0;
-    }
-    return n;
+    ssize_t n = send(c->socket.fd, bytes, len, MSG_NOSIGNAL);
+    return n < 0 && polled_is_for_later(errno) ? 0 : n;
 }
 
 /* All has left: FIN, then wait for the peer's or for the linger deadline. */
@@ -30,7 +27,7 @@ void conn_send_fin(struct conn *c)
     }
     c->fin_sent = true;
     wheel_set(c->shared->wheel, &c->linger, uv_now(c->shared->loop) + CONN_LINGER_MS);
-    if (c->read_ended || shutdown(c->fd, SHUT_WR) != 0) {
+    if (c->read_ended || shutdown(c->socket.fd, SHUT_WR) != 0) {
         conn_close_handle(c);
     }
 }

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/secret.h"
@@ -259,8 +258,7 @@ static void take_credential(struct span text, char to[CREDENTIAL_BYTES])
 static void take_address(struct admin_session *s, char to[API_CLIENT_BYTES])
 {
     struct sockaddr_storage address;
-    socklen_t len = sizeof(address);
-    if (getpeername(s->conn.fd, (struct sockaddr *)&address, &len) != 0 ||
+    if (conn_peer(&s->conn, &address) != 0 ||
         uv_ip_name((const struct sockaddr *)&address, to, API_CLIENT_BYTES) < 0) {
         (void)snprintf(to, API_CLIENT_BYTES, "unknown");
     }

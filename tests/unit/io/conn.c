@@ -51,7 +51,7 @@ static bool kernel_tells(const struct conn *c)
 {
     char info[256];
     socklen_t len = sizeof(info);
-    return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, info, &len) == 0 && len >= 152;
+    return getsockopt(c->socket.fd, IPPROTO_TCP, TCP_INFO, info, &len) == 0 && len >= 152;
 }
 
 static void test_conn_knows_how_far_away_its_peer_is(void **state)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A socket that libuv watches, and its owner reads and writes: recv(2) and send(2) take the kernel
+ * a shorter way than the read(2) and write(2) of libuv's streams. On one loop, not thread-safe. */
+#ifndef PROTO_IO_POLLED_H
+#define PROTO_IO_POLLED_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+struct polled {
+    uv_poll_t poll; /* its data is the owner's */
+    int fd;         /* owned; -1 = closed */
+    int events;     /* that are waited for; 0 = none */
+    uv_poll_cb on_ready;
+};
+
+/* Takes the socket, and makes it non-blocking. 0; or libuv's error: the socket is closed, and there
+ * is nothing to close. */
+int polled_open(struct polled *p, uv_loop_t *loop, int fd, uv_poll_cb on_ready);
+
+/* Waits for these (UV_READABLE, UV_WRITABLE; 0 = nothing) from now on: on_ready tells as long as
+ * they are there. Costs nothing if they are waited for already. */
+void polled_wait(struct polled *p, int events);
+
+/* Of on_ready's status and events: what may be done. After an error of the socket, which the next
+ * call on it tells, that is all that was waited for; then polled_wait is to be called again. */
+int polled_events(struct polled *p, int status, int events);
+
+/* Closes the socket at once; on_closed follows, with the handle, whose memory must last so long. */
+void polled_close(struct polled *p, uv_close_cb on_closed);
+
+/* Of errno behind recv(2) or send(2): the socket is in order, it has or takes nothing just now. */
+bool polled_is_for_later(int error);
+
+#endif
