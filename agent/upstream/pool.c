@@ -121,8 +121,10 @@ static bool dispatch_first(struct upstream *u)
         return false;
     }
     pop_call(u);
-    if (connection_open(u, call) != 0) {
-        error_set(&u->last_error, ERROR_NOMEM, "cannot open a connection: out of memory");
+    int rc = connection_open(u, call);
+    if (rc != 0) {
+        error_set(&u->last_error, rc, "cannot open a connection: %s",
+                  rc == ERROR_NOMEM ? "out of memory" : "no resolver");
         pool_fail_call(call, HEAD_RESET_INTERNAL, pool_unsent(call));
     }
     return true;

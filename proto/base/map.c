@@ -131,6 +131,7 @@ static size_t find_slot(const struct map *m, const void *key, size_t len, uint64
     size_t i = (size_t)hash & mask;
     for (; m->slots[i].value != NULL; i = (i + 1) & mask) {
         const struct map_slot *s = &m->slots[i];
+        /* No two numbers have the same hash. */
         if (s->hash == hash && (m->has_numbers || same_bytes(s, key, len))) {
             break;
         }

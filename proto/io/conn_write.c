@@ -35,6 +35,11 @@ void conn_send_fin(struct conn *c)
 void conn_send_pending(struct conn *c)
 {
     ssize_t n = give(c, buffer_bytes(&c->pending), c->pending.len);
+    if (n < 0 && !c->paused && !c->read_ended) {
+        buffer_clear(&c->pending);
+        c->write_failed = true; /* reading tells the end, behind what came before it */
+        return;
+    }
     if (n < 0) {
         conn_lose_peer(c);
         return;

@@ -36,7 +36,7 @@ int polled_events(struct polled *p, int status, int events)
     }
     events = p->events;
     p->events = 0; /* libuv polls no more */
-    return events;
+    return (events & UV_READABLE) != 0 ? UV_READABLE : events;
 }
 
 void polled_close(struct polled *p, uv_close_cb on_closed)

@@ -22,8 +22,9 @@ int polled_open(struct polled *p, uv_loop_t *loop, int fd, uv_poll_cb on_ready);
  * they are there. Costs nothing if they are waited for already. */
 void polled_wait(struct polled *p, int events);
 
-/* Of on_ready's status and events: what may be done. After an error of the socket, which the next
- * call on it tells, that is all that was waited for; then polled_wait is to be called again. */
+/* Of on_ready's status and events: what is to be done. After an error of the socket that is to
+ * read, if it was waited for: recv(2) gives what came before, and then tells; send(2) would take
+ * the error along. polled_wait is to be called again in any case. */
 int polled_events(struct polled *p, int status, int events);
 
 /* Closes the socket at once; on_closed follows, with the handle, whose memory must last so long. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The latest requests of one worker, and how many each building had in each minute, for the pages,
  * and by class of status since the start, for monitors: kept in memory, bounded, written by the
- * worker, read from any thread. The lock is held for a copy at a time and hardly ever contended:
- * nobody reads unless somebody looks. */
+ * worker, read from any thread. The lock is held while a record is written or copied, and hardly
+ * ever contended: nobody reads unless somebody looks. */
 #ifndef RELAY_FRONT_ACTIVITY_H
 #define RELAY_FRONT_ACTIVITY_H
 

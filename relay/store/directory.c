@@ -102,6 +102,8 @@ const struct directory_key *directory_find_key(struct directory_reader *r, struc
     uint8_t hash[DIRECTORY_HASH_BYTES] = {0};
 
     grace_enter(&d->grace, &r->grace);
+    r->key = NULL;
+    r->owner = NULL;
     bool usable = hash_presented(r, key, hash);
     const struct key_entry *entry = directory_entry_key(d, hash);
     if (entry == NULL) {

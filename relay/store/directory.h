@@ -81,8 +81,9 @@ void directory_visit_servers(struct directory_reader *r,
                              void *user);
 
 /* By id, once a request has shown its text: the key and its server if it may still be used, else
- * NULL. Right behind directory_find_key of the same key it is what that found: what the writer
- * changes is seen in the next turn at the latest. Borrowed until directory_leave. */
+ * NULL. The key that directory_find_key found last is not looked up again until directory_leave:
+ * what the writer changes is seen in the next turn at the latest. Borrowed until directory_leave.
+ */
 const struct directory_key *directory_find_key_id(struct directory_reader *r, int64_t key_id,
                                                   int64_t now_s,
                                                   const struct directory_server **server);

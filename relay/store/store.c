@@ -28,8 +28,9 @@
 
 /* Last-used times per transaction, of which there are ten a second: some milliseconds on a slow
  * disk, for a revocation by another process may be waiting behind it. Of very many keys in use each
- * is a page of its own to write, which takes 20 us of a processor that requests could have: with
- * 200,000 in use a time is written a quarter of an hour late, and only a crash would lose it. */
+ * is a page of its own to write, for which time is taken from requests (tests/bench/run keys): with
+ * 200,000 in use a time is written up to half an hour late, and what END_MS is too short for at
+ * the end is lost. */
 #define USES_PER_TURN 25
 
 /* Rows of the history per transaction, and what the database is left to others before the next:

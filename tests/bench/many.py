@@ -40,21 +40,22 @@ def add_servers(folder, n):
     return made
 
 
-def add_keys(folder, n, n_used):
-    """n more keys for the first building, every tenth with a scope. Returns n_used of them, which lie
-    evenly among the others."""
+def add_keys(folder, n, n_used, serial=SERIAL):
+    """n more keys for a building, a tenth of them with a scope. Returns n_used of them, which
+    lie evenly among the others."""
     source = random.Random(2)
     used = []
 
     def rows(server):
         for i in range(n):
             text, text_hash = credential(source)
-            if i % (n // n_used) == 0:
+            if i * n_used % n < n_used:
                 used.append(text)
-            yield server, text_hash, ENOUGH, ENOUGH, '{"read_only":true}' * (i % 10 == 0)
+            scope = '{"read_only":true}' if source.random() < 0.1 else ""
+            yield server, text_hash, ENOUGH, ENOUGH, scope
 
     with sqlite3.connect(folder / "relay.db") as db:
-        (server,) = db.execute("SELECT id FROM servers WHERE serial = ?", (SERIAL,)).fetchone()
+        (server,) = db.execute("SELECT id FROM servers WHERE serial = ?", (serial,)).fetchone()
         db.executemany(
             "INSERT INTO keys (server_id, hash, rate, burst, scope, created_at, created_by)"
             " VALUES (?, ?, ?, ?, ?, 1, 'bench')",

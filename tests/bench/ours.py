@@ -20,30 +20,29 @@ def binary(name, build=BUILD):
     return build / "bin" / name
 
 
-def prepare_relay(folder):
-    """A folder with configuration, certificate (the peers use it too) and one building. Returns
-    the port."""
+def prepare_relay(folder, build=BUILD):
+    """A folder with configuration, certificate (the peers use it too) and one building, made by the
+    programs that are to use it. Returns the port."""
     port = free_port()
     init = ["init", "--dir", folder, "--host", HOST, "--listen", f"{HOST}:{port}"]
     init += ["--http-listen", f"{HOST}:0", "--admin-listen", f"{HOST}:0"]
-    run_relay(*init, "--runtime-file", "relay.json")
-    command(folder, "server", "add", SERIAL, into="agent.token", what="token")
+    run_relay(*init, "--runtime-file", "relay.json", build=build)
+    command(folder, build, "server", "add", SERIAL, into="agent.token", what="token")
     limits = ["--rate", str(ENOUGH), "--burst", str(ENOUGH)]
-    command(folder, "key", "enable", SERIAL, *limits, into="key", what="key")
+    command(folder, build, "key", "enable", SERIAL, *limits, into="key", what="key")
     return port
 
 
-def run_relay(*arguments):
-    done = subprocess.run(
-        [binary("thinknx-relay"), *arguments], capture_output=True, text=True, check=False
-    )
+def run_relay(*arguments, build=BUILD):
+    program = binary("thinknx-relay", build)
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"thinknx-relay {arguments[0]}: {done.stderr}")
     return done.stdout
 
 
-def command(folder, *arguments, into, what):
-    out = run_relay(*arguments, "--json", "--config", folder / "relay.conf")
+def command(folder, build, *arguments, into, what):
+    out = run_relay(*arguments, "--json", "--config", folder / "relay.conf", build=build)
     path = folder / into
     path.touch(mode=0o600)
     path.write_text(json.loads(out)[what])

@@ -96,7 +96,7 @@ class Peer:
     """`label` for the tables; `processes` while it runs."""
 
     label = ""
-    paths = None  # a file of those that are called at random, if there is more than one
+    paths = None  # a file of those that wrk calls at random in turns, if there is more than one
 
     def __init__(self, folder, core, backend):
         self.folder, self.core, self.backend = folder, core, backend
@@ -191,7 +191,7 @@ class Ours(Peer):
         self.port = None
 
     def start(self):
-        self.port = ours.prepare_relay(self.home)
+        self.port = ours.prepare_relay(self.home, self.build)
         for name in CERTIFICATE:
             shutil.copy(self.folder / name, self.home / name)
         ours.configure(self.home, "relay", log_level=self.log_level, workers=self.workers)
@@ -215,10 +215,11 @@ class OursWithoutLog(Ours):
 
 
 def of_builds(folders):
-    """Relay and agent of each build, by its folder."""
+    """Relay and agent of each build. The same one may be there twice: what differs then is noise."""
+    labels = [f"{i}: {folder}" for i, folder in enumerate(folders, 1)]
     return {
-        str(folder): type(f"Build{i}", (Ours,), {"label": str(folder), "build": folder.resolve()})
-        for i, folder in enumerate(folders)
+        label: type(f"Build{i}", (Ours,), {"label": label, "build": folder.resolve()})
+        for i, (label, folder) in enumerate(zip(labels, folders))
     }
 
 
@@ -235,9 +236,10 @@ class ManyKeys(Ours):
 
 def of_keys(counts):
     """Relays with so many keys each."""
+    labels = [f"{i}: {n} keys" for i, n in enumerate(counts, 1)]
     return {
-        f"{n} keys": type(f"Keys{n}", (ManyKeys,), {"label": f"{n} keys", "n_keys": n})
-        for n in counts
+        label: type(f"Keys{i}", (ManyKeys,), {"label": label, "n_keys": n})
+        for i, (label, n) in enumerate(zip(labels, counts))
     }
 
 

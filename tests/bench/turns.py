@@ -137,16 +137,22 @@ def rows_of(load, given):
     return rows
 
 
-def compare(bench, load, turns):
-    """The table of one load, each peer beside the first."""
-    given = measure(bench, load, turns)
+def rows_beside_first(load, given):
+    """A row for each peer but the first, which all are compared with."""
     first, *others = given
-    rows = [["load", "what", "beside", "requests/s", "CPU per request", "us", "us beside"]]
+    rows = []
     for label in others:
         found = ratios(given, label, first)
         times = (shown([t["cpu_us"] for t in given[name]], 1) for name in (label, first))
-        rows.append([f"{load} connections", label, first, *(shown(found[f], 3) for f in FIGURES), *times])
+        ratio = (shown(found[figure], 3) for figure in FIGURES)
+        rows.append([f"{load} connections", label, first, *ratio, *times])
     return rows
+
+
+def compare(bench, load, turns):
+    """The table of one load, each peer beside the first."""
+    heading = ["load", "what", "beside", "requests/s", "CPU per request", "us", "us beside"]
+    return [heading, *rows_beside_first(load, measure(bench, load, turns))]
 
 
 def run(bench, load, turns):

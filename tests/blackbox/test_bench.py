@@ -3,6 +3,7 @@
 with a connection each, tables that compare what belongs together."""
 
 import contextlib
+import sqlite3
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from harness import DEADLINE, HOST, ROOT
 sys.path.append(str(ROOT / "tests" / "bench"))
 
 import many  # noqa: E402
+import peers  # noqa: E402
 import profile_request  # noqa: E402
 import table  # noqa: E402
 import turns  # noqa: E402
@@ -120,6 +122,37 @@ def test_a_ratio_is_judged_by_its_median_and_what_is_sure_of_it(ours, said):
 def test_the_interval_of_a_median_is_that_of_order_statistics():
     """For 100 values: the 41st and the 60th."""
     assert turns.interval(range(100, 0, -1)) == (50.5, 41, 60)
+
+
+def test_builds_are_compared_with_the_first():
+    sample = lambda n: {"per_s": n, "cpu_us": 1000 / n}  # noqa: E731
+    found = turns.rows_beside_first(
+        "50", {"before": [sample(100)] * 50, "after": [sample(110)] * 50, "same": [sample(100)] * 50}
+    )
+    assert [row[1:3] for row in found] == [["after", "before"], ["same", "before"]]
+    assert found[0][3].startswith("1.100 ") and found[0][4].startswith("0.909 ")
+    assert found[1][3].startswith("1.000 ")
+
+
+def test_a_build_can_be_compared_with_itself():
+    kinds = peers.of_builds([ROOT / "build" / "dev"] * 2)
+    assert len(kinds) == 2 and {kind.build for kind in kinds.values()} == {ROOT / "build" / "dev"}
+    assert len({kind.__name__ for kind in kinds.values()}) == 2  # their folders
+
+
+def test_many_keys_work_and_a_tenth_of_them_has_a_scope(relay, tmp_path):
+    """Of 300 keys 200 are used, which does not divide them; and half of the used ones would have a
+    scope if every tenth had one and every fifth were used."""
+    relay.process.stop()
+    used = many.add_keys(tmp_path, 300, 200, relay.made[0][0])
+    with sqlite3.connect(tmp_path / "relay.db") as db:
+        (n_scopes,) = db.execute("SELECT count(*) FROM keys WHERE scope != ''").fetchone()
+    db.close()
+    assert len(set(used)) == 200 and 10 < n_scopes < 60
+    relay.start()
+    with harness.Connection(relay.https, relay.tls_context()) as client:
+        answers = {client.request(f"/{key}{CALL}").status for key in used[:20]}
+    assert answers == {503}  # known keys, of a building that is away
 
 
 assert HOST == "127.0.0.1"  # as the tools have it

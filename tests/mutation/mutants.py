@@ -196,6 +196,22 @@ MUTANTS = (
         ("unit/store/directory", "unit/store/store"),
     ),
     Mutant(
+        "key-kept-for-ever",
+        "5: what is found of a key lasts for a turn of the loop",
+        "relay/store/directory.c",
+        "    r->key = NULL;\n    r->owner = NULL;\n    grace_leave(&r->grace);",
+        "    grace_leave(&r->grace);",
+        ("unit/store/directory",),
+    ),
+    Mutant(
+        "reset-is-an-end",
+        "2: half an answer is never passed off as a whole one",
+        "agent/upstream/exchange.c",
+        "end_of_connection(c, n == 0 && !c->is_broken);",
+        "end_of_connection(c, true);",
+        ("unit/upstream/upstream", "unit/upstream/deadline"),
+    ),
+    Mutant(
         "expired-keys",
         "5: a key ends at its time",
         "relay/store/directory.c",

@@ -103,6 +103,21 @@ static void test_secret_equal_sees_a_difference_in_any_byte(void **state)
     }
 }
 
+static void test_secret_equal_compares_secrets_of_every_length(void **state)
+{
+    (void)state;
+    uint8_t a[18] = {0};
+    uint8_t b[18] = {0};
+    for (size_t len = 1; len < sizeof(a); len++) {
+        b[len] = 1; /* just behind it */
+        assert_true(secret_equal(a, b, len));
+        b[len] = 0;
+        b[len - 1] = 1;
+        assert_false(secret_equal(a, b, len));
+        b[len - 1] = 0;
+    }
+}
+
 static void test_secret_is_the_first_line_without_its_end(void **state)
 {
     (void)state;
@@ -253,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_secret_cleanse_leaves_zeroes_and_touches_nothing_else),
         CASE(test_secret_equal_sees_a_difference_in_any_byte),
+        CASE(test_secret_equal_compares_secrets_of_every_length),
         CASE(test_secret_is_the_first_line_without_its_end),
         CASE(test_secret_of_the_greatest_length_is_read_and_one_byte_more_refused),
         CASE(test_secret_file_without_a_secret_is_refused),

@@ -355,6 +355,9 @@ static void test_conn_with_a_socket_that_cannot_be_used_is_none(void **state)
     int fd = dup(STDERR_FILENO);
     assert_int_equal(close(fd), 0);
     assert_int_equal(conn_open(&e->conn, ends_shared(), fd, NULL, &ends_callbacks, e), ERROR_IO);
+    assert_int_equal(conn_open(&e->conn, ends_shared(), fd, ends_tls(), &ends_callbacks, e),
+                     ERROR_IO);
+    ends_turns(e, 2);
     assert_int_equal(e->n_closed, 0);
 }
 

@@ -81,6 +81,47 @@ static void test_conn_tells_a_reset_while_bytes_wait_as_abrupt_end(void **state)
     expect_end(e, CONN_END_ABRUPT);
 }
 
+static void test_conn_tells_what_came_before_a_reset(void **state)
+{
+    struct ends *e = *state;
+    far_send(e, "last", 4);
+    far_reset(e);
+    expect_end(e, CONN_END_ABRUPT);
+    assert_int_equal(e->got.len, 4);
+}
+
+static void test_conn_tells_what_came_before_a_reset_while_bytes_wait(void **state)
+{
+    struct ends *e = *state;
+    ends_fill(e);
+    far_send(e, "last", 4);
+    far_reset(e);
+    expect_end(e, CONN_END_ABRUPT);
+    assert_int_equal(e->got.len, 4);
+    assert_int_equal(e->n_drains, 0);
+}
+
+static void test_conn_paused_learns_of_a_reset_when_it_reads_again(void **state)
+{
+    struct ends *e = *state;
+    conn_pause(&e->conn);
+    far_reset(e);
+    ends_turns(e, QUIET_TURNS);
+    assert_int_equal(e->n_ends, 0);
+    conn_resume(&e->conn);
+    expect_end(e, CONN_END_ABRUPT);
+}
+
+static void test_conn_paused_learns_of_a_reset_by_what_waits(void **state)
+{
+    struct ends *e = *state;
+    conn_pause(&e->conn);
+    ends_fill(e);
+    far_reset(e);
+    expect_end(e, CONN_END_ABRUPT);
+    assert_int_equal(e->n_drains, 0);
+}
+
 /* What waits will never leave, so on_drain would be waited for in vain. */
 static void test_conn_tells_a_reset_after_the_clean_end_too(void **state)
 {
@@ -232,6 +273,10 @@ int main(void)
         CASE(test_conn_writes_after_the_peers_clean_end),
         CASE(test_conn_tells_a_reset_as_abrupt_end),
         CASE(test_conn_tells_a_reset_while_bytes_wait_as_abrupt_end),
+        CASE(test_conn_tells_what_came_before_a_reset),
+        CASE(test_conn_tells_what_came_before_a_reset_while_bytes_wait),
+        CASE(test_conn_paused_learns_of_a_reset_when_it_reads_again),
+        CASE(test_conn_paused_learns_of_a_reset_by_what_waits),
         CASE(test_conn_tells_a_reset_after_the_clean_end_too),
         CASE(test_conn_write_to_a_peer_that_is_gone_fails_or_is_told),
         CASE(test_conn_close_is_idempotent_and_told_later_and_once),

@@ -252,13 +252,18 @@ static int connect_sockets(struct ends *e)
     return near;
 }
 
+SSL_CTX *ends_tls(void)
+{
+    return tls_server_context(server);
+}
+
 void ends_connect(struct ends *e, bool tls)
 {
     int near = connect_sockets(e);
     if (tls) {
         far_start_tls(e, client_ctx);
     }
-    SSL_CTX *ctx = tls ? tls_server_context(server) : NULL;
+    SSL_CTX *ctx = tls ? ends_tls() : NULL;
     assert_int_equal(conn_open(&e->conn, shared, near, ctx, &ends_callbacks, e), 0);
     if (e->preamble_bytes > 0) {
         conn_expect_preamble(&e->conn);

@@ -78,6 +78,7 @@ void ends_shake_hands(struct ends *e);
 
 uv_loop_t *ends_loop(void);
 struct conn_shared *ends_shared(void);
+SSL_CTX *ends_tls(void);
 extern const struct conn_callbacks ends_callbacks;
 
 /* One turn of the loop, and what it may bring to the far end. */

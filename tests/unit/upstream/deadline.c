@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -138,6 +140,50 @@ static void all_addresses_of_a_name_are_tried(void **state)
     assert_int_equal(f->server.n_peers, 1);
 }
 
+static void an_address_that_is_refused_at_once_leads_to_the_next(void **state)
+{
+    struct fixture *f = *state;
+    f->settings.url = fake_url(&f->server, FAKE_NAME_NOWHERE);
+    start(f);
+    struct call *call = get(f, COMMAND);
+    until_done(call);
+    expect_answer(call, 200, "ok");
+}
+
+/* With as many descriptors open as there may be. */
+static void without_a_socket(struct fixture *f)
+{
+    struct rlimit all;
+    struct upstream_stats stats;
+    start(f);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    int next = dup(STDERR_FILENO);
+    assert_int_equal(close(next), 0);
+    struct rlimit none = {(rlim_t)next, all.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct call *call = get(f, COMMAND);
+    until_done(call);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    expect_failure(call, HEAD_RESET_SERVER_UNREACHABLE, HEAD_DELIVERED_NO);
+    upstream_read_stats(f->u, &stats);
+    assert_non_null(strstr(stats.last_error, "too many open files"));
+    call = get(f, COMMAND);
+    until_done(call);
+    expect_answer(call, 200, "ok");
+}
+
+static void without_a_socket_for_an_address_the_server_is_unreachable(void **state)
+{
+    without_a_socket(*state);
+}
+
+static void without_a_socket_for_a_name_the_server_is_unreachable(void **state)
+{
+    struct fixture *f = *state;
+    f->settings.url = fake_url(&f->server, FAKE_NAME_TWO);
+    without_a_socket(f);
+}
+
 static void a_name_without_a_living_address(void **state)
 {
     struct fixture *f = *state;
@@ -265,7 +311,9 @@ static void a_body_that_stops_coming(void **state)
 static struct call *send_too_much(struct fixture *f, char *body, size_t len)
 {
     fake_be_deaf(&f->server);
-    memset(body, 'x', len);
+    for (size_t i = 0; i < len; i++) {
+        body[i] = (char)('a' + i % 23);
+    }
     start(f);
     struct call *call = request(f, HEAD_METHOD_POST, "/api/v1/power", NULL, 0, body, len, 0);
     until_peers(f, 1);
@@ -284,7 +332,9 @@ static void a_slow_server_gets_the_rest_later(void **state)
     until_handed(call);
     until_done(call);
     expect_answer(call, 200, "ok");
-    assert_int_equal(strlen(strstr(f->server.requests[0].text, "\r\n\r\n") + 4), sizeof(too_much));
+    const char *body = strstr(f->server.requests[0].text, "\r\n\r\n") + 4;
+    assert_int_equal(strlen(body), sizeof(too_much));
+    assert_memory_equal(body, too_much, sizeof(too_much));
     until_done(get(f, COMMAND));
     assert_int_equal(f->server.n_peers, 1);
 }
@@ -309,6 +359,65 @@ static void an_early_answer_costs_the_connection(void **state)
     until_open(f, 0);
 }
 
+static void an_early_answer_is_told_though_the_rest_cannot_leave(void **state)
+{
+    struct fixture *f = *state;
+    struct call *call = send_too_much(f, too_much, sizeof(too_much));
+    fake_send(&f->server, 0, "HTTP/1.1 413 Too much\r\nContent-Length: 2\r\n\r\nno");
+    fake_reset(&f->server, 0);
+    until_done(call);
+    expect_answer(call, 413, "no");
+    until_open(f, 0);
+}
+
+static void an_early_answer_up_to_a_reset_is_none(void **state)
+{
+    struct fixture *f = *state;
+    struct call *call = send_too_much(f, too_much, sizeof(too_much));
+    fake_send(&f->server, 0, "HTTP/1.1 413 Too much\r\n\r\nno");
+    fake_reset(&f->server, 0);
+    until_done(call);
+    expect_failure(call, HEAD_RESET_BAD_ANSWER, HEAD_DELIVERED_YES);
+    until_open(f, 0);
+}
+
+static void take_all_that_came(struct fixture *f)
+{
+    static char bytes[65536];
+    int fd = -1;
+    assert_int_equal(uv_fileno((uv_handle_t *)&f->server.peers[0].tcp, &fd), 0);
+    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
+    }
+}
+
+/* In each turn the socket takes more of the request and has more of an answer, so also in the one
+ * in which the last of it leaves. */
+static void ended_from_on_handed(struct fixture *f, enum act act)
+{
+    struct call *call = send_too_much(f, too_much, sizeof(too_much));
+    call->on_handed = act;
+    for (size_t i = 0; call->n_handed == 0; i++) {
+        take_all_that_came(f);
+        fake_send(&f->server, 0, i == 0 ? "HTTP/1.1 413 T" : "o");
+        run_turns(f, 1);
+    }
+    assert_int_equal(call->n_heads, 0);
+}
+
+static void a_call_is_cancelled_when_its_rest_has_left(void **state)
+{
+    struct fixture *f = *state;
+    ended_from_on_handed(f, ACT_CANCEL);
+    until_open(f, 0);
+}
+
+static void an_upstream_is_closed_when_the_rest_of_a_request_has_left(void **state)
+{
+    struct fixture *f = *state;
+    ended_from_on_handed(f, ACT_CLOSE);
+    until_closed(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +427,9 @@ int main(void)
         CASE(a_deadline_while_connecting),
         CASE(names_are_resolved),
         CASE(all_addresses_of_a_name_are_tried),
+        CASE(an_address_that_is_refused_at_once_leads_to_the_next),
+        CASE(without_a_socket_for_an_address_the_server_is_unreachable),
+        CASE(without_a_socket_for_a_name_the_server_is_unreachable),
         CASE(a_name_without_a_living_address),
         CASE(a_name_that_nobody_knows),
         CASE(a_resolver_that_takes_too_long),
@@ -329,6 +441,10 @@ int main(void)
         CASE(a_slow_server_gets_the_rest_later),
         CASE(a_partly_written_request_is_unknown),
         CASE(an_early_answer_costs_the_connection),
+        CASE(an_early_answer_is_told_though_the_rest_cannot_leave),
+        CASE(an_early_answer_up_to_a_reset_is_none),
+        CASE(a_call_is_cancelled_when_its_rest_has_left),
+        CASE(an_upstream_is_closed_when_the_rest_of_a_request_has_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,8 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
         *list = new_address("127.0.0.2", service, new_address("127.0.0.1", service, NULL));
     } else if (strcmp(name, FAKE_NAME_DEAD) == 0) {
         *list = new_address("127.0.0.2", service, new_address("127.0.0.3", service, NULL));
+    } else if (strcmp(name, FAKE_NAME_NOWHERE) == 0) {
+        *list = new_address("224.0.0.1", service, new_address("127.0.0.1", service, NULL));
     } else {
         return EAI_NONAME;
     }

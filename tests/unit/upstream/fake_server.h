@@ -15,6 +15,8 @@
 #define FAKE_NAME      "one.test"  /* 127.0.0.1 */
 #define FAKE_NAME_TWO  "two.test"  /* 127.0.0.2, where nobody listens, and 127.0.0.1 */
 #define FAKE_NAME_DEAD "dead.test" /* 127.0.0.2 and 127.0.0.3 */
+#define FAKE_NAME_NOWHERE                                                                          \
+    "nowhere.test"                 /* 224.0.0.1, which connect(2) refuses at once, and 127.0.0.1 */
 #define FAKE_NAME_SLOW "slow.test" /* 127.0.0.1, but only after fake_resolve_slow */
 
 /* What the server does after it has sent the bytes of a reply. */
