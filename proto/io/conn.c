@@ -162,17 +162,19 @@ static void read_tls(struct conn *c, const uint8_t *bytes, size_t len)
     int why = SSL_ERROR_NONE;
     size_t plain_len = decrypt(c, &why);
     s->in_len = 0;
-    if (s->out.len > 0 && conn_flush_tls(c) < 0) {
-        conn_end_reading(c, CONN_END_ABRUPT);
-        return;
-    }
+    bool is_lost = s->out.len > 0 && conn_flush_tls(c) < 0;
     if (plain_len > 0 && c->state == CONN_OPEN) {
         c->callbacks->on_read(c, s->plain_bytes, plain_len);
+    }
+    if (is_lost) {
+        conn_end_reading(c, CONN_END_ABRUPT);
+        return;
     }
     if (why == SSL_ERROR_NONE || why == SSL_ERROR_WANT_READ || !conn_is_open(c)) {
         return; /* the last: finished in on_read, and what is pending must still leave */
     }
-    conn_end_reading(c, why == SSL_ERROR_ZERO_RETURN ? CONN_END_CLEAN : CONN_END_TLS);
+    enum conn_end clean = c->write_failed ? CONN_END_ABRUPT : CONN_END_CLEAN;
+    conn_end_reading(c, why == SSL_ERROR_ZERO_RETURN ? clean : CONN_END_TLS);
 }
 
 /* True if bytes are left, and the connection goes on with them. */
@@ -240,6 +242,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     if ((events & UV_READABLE) != 0 && wants_to_receive(c)) {
         receive(c);
+    }
+    if (c->write_failed && c->paused && conn_is_open(c)) {
+        conn_lose_peer(c); /* who reads no more is not told by reading */
     }
     conn_update_poll(c);
 }

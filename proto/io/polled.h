@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A socket that libuv watches, and its owner reads and writes: recv(2) and send(2) take the kernel
- * a shorter way than the read(2) and write(2) of libuv's streams. On one loop, not thread-safe. */
+/* A socket that libuv watches, and its owner reads and writes as it likes: recv(2) and send(2), for
+ * one, take the kernel a shorter way than the read(2) and write(2) of libuv's streams. On one loop,
+ * not thread-safe. */
 #ifndef PROTO_IO_POLLED_H
 #define PROTO_IO_POLLED_H
 

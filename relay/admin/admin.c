@@ -43,6 +43,7 @@ static void pump(struct admin_session *s)
     while (s->page.len > 0 && conn_pending(&s->conn) < CONN_PENDING_LOW_BYTES) {
         size_t len = s->page.len < ADMIN_PIECE_BYTES ? s->page.len : ADMIN_PIECE_BYTES;
         if (conn_write(&s->conn, buffer_bytes(&s->page), len) < 0) {
+            conn_close(&s->conn);
             return;
         }
         buffer_consume(&s->page, len);

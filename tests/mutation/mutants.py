@@ -208,8 +208,8 @@ MUTANTS = (
         "2: half an answer is never passed off as a whole one",
         "agent/upstream/exchange.c",
         "end_of_connection(c, n == 0 && !c->is_broken);",
-        "end_of_connection(c, true);",
-        ("unit/upstream/upstream", "unit/upstream/deadline"),
+        "end_of_connection(c, n == 0);",
+        ("unit/upstream/deadline",),
     ),
     Mutant(
         "expired-keys",

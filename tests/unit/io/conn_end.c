@@ -44,6 +44,13 @@ static void expect_whole(struct ends *e, size_t len)
     assert_false(e->saw_tls_error);
 }
 
+/* So much waits that on_drain is due once it has left. */
+static void owe_a_drain(struct ends *e)
+{
+    ends_fill(e);
+    assert_int_equal(ends_write(e, (size_t)2 * CONN_PENDING_LOW_BYTES), 0);
+}
+
 /* ---- the peer ends it ---- */
 
 static void test_conn_tells_the_peers_clean_end_once_behind_its_last_bytes(void **state)
@@ -93,12 +100,75 @@ static void test_conn_tells_what_came_before_a_reset(void **state)
 static void test_conn_tells_what_came_before_a_reset_while_bytes_wait(void **state)
 {
     struct ends *e = *state;
-    ends_fill(e);
+    owe_a_drain(e);
     far_send(e, "last", 4);
     far_reset(e);
     expect_end(e, CONN_END_ABRUPT);
     assert_int_equal(e->got.len, 4);
     assert_int_equal(e->n_drains, 0);
+}
+
+/* What the far end of `other` does once libuv has been told that its near end can be written: it
+ * still believes so when that has its turn. */
+static struct ends *other;
+static bool pauses; /* `other` reads once */
+
+static void reset_other(struct ends *e)
+{
+    (void)e;
+    far_send(other, "last", 4);
+    far_reset(other);
+}
+
+static void end_and_reset_other(struct ends *e)
+{
+    (void)e;
+    far_send(other, "last", 4);
+    far_end(other);
+    far_reset(other);
+}
+
+static void pause_it(struct ends *e)
+{
+    conn_pause(&e->conn);
+}
+
+static void expect_reset_behind_our_back(struct ends *first, void (*do_it)(struct ends *e))
+{
+    other = ends_new();
+    ends_connect(other, first->ssl != NULL);
+    if (first->ssl != NULL) {
+        ends_shake_hands(other);
+    }
+    owe_a_drain(other);
+    other->do_on_read = pauses ? pause_it : NULL;
+    first->do_on_read = do_it;
+    far_send(first, "go", 2);
+    other->deaf = false;
+    for (int i = 0; i < 100; i++) {
+        far_read(other); /* and the near end can be written */
+    }
+    expect_end(other, CONN_END_ABRUPT);
+    assert_int_equal(other->n_drains, 0);
+}
+
+static void test_conn_whose_write_fails_tells_what_came_before(void **state)
+{
+    expect_reset_behind_our_back(*state, reset_other);
+    assert_int_equal(other->got.len, 4);
+}
+
+static void test_conn_whose_write_fails_has_no_clean_end(void **state)
+{
+    expect_reset_behind_our_back(*state, end_and_reset_other);
+    assert_int_equal(other->got.len, 4);
+}
+
+static void test_conn_whose_write_fails_is_told_if_it_pauses(void **state)
+{
+    pauses = true;
+    expect_reset_behind_our_back(*state, reset_other);
+    pauses = false;
 }
 
 static void test_conn_paused_learns_of_a_reset_when_it_reads_again(void **state)
@@ -116,7 +186,7 @@ static void test_conn_paused_learns_of_a_reset_by_what_waits(void **state)
 {
     struct ends *e = *state;
     conn_pause(&e->conn);
-    ends_fill(e);
+    owe_a_drain(e);
     far_reset(e);
     expect_end(e, CONN_END_ABRUPT);
     assert_int_equal(e->n_drains, 0);
@@ -128,7 +198,7 @@ static void test_conn_tells_a_reset_after_the_clean_end_too(void **state)
     struct ends *e = *state;
     far_end(e);
     expect_end(e, CONN_END_CLEAN);
-    ends_fill(e);
+    owe_a_drain(e);
     far_reset(e);
     ends_until(e, &e->n_ends, 2);
     assert_int_equal(e->end, CONN_END_ABRUPT);
@@ -275,6 +345,9 @@ int main(void)
         CASE(test_conn_tells_a_reset_while_bytes_wait_as_abrupt_end),
         CASE(test_conn_tells_what_came_before_a_reset),
         CASE(test_conn_tells_what_came_before_a_reset_while_bytes_wait),
+        CASE(test_conn_whose_write_fails_tells_what_came_before),
+        CASE(test_conn_whose_write_fails_has_no_clean_end),
+        CASE(test_conn_whose_write_fails_is_told_if_it_pauses),
         CASE(test_conn_paused_learns_of_a_reset_when_it_reads_again),
         CASE(test_conn_paused_learns_of_a_reset_by_what_waits),
         CASE(test_conn_tells_a_reset_after_the_clean_end_too),

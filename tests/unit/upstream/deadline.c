@@ -381,6 +381,24 @@ static void an_early_answer_up_to_a_reset_is_none(void **state)
     until_open(f, 0);
 }
 
+/* Nobody reads while the call is paused, so the write is the first to learn of the reset, and takes
+ * the socket's error along: what is read then looks orderly. */
+static void an_early_answer_up_to_a_reset_that_the_write_learns_of_is_none(void **state)
+{
+    struct fixture *f = *state;
+    struct call *call = send_too_much(f, too_much, sizeof(too_much));
+    call->on_head = ACT_PAUSE;
+    fake_send(&f->server, 0, "HTTP/1.1 413 Too much\r\n\r\nno");
+    while (call->n_heads == 0) {
+        run_turns(f, 1);
+    }
+    fake_reset(&f->server, 0);
+    run_turns(f, 10);
+    upstream_resume(call->call);
+    until_done(call);
+    expect_failure(call, HEAD_RESET_BAD_ANSWER, HEAD_DELIVERED_YES);
+}
+
 static void take_all_that_came(struct fixture *f)
 {
     static char bytes[65536];
@@ -394,13 +412,16 @@ static void take_all_that_came(struct fixture *f)
  * in which the last of it leaves. */
 static void ended_from_on_handed(struct fixture *f, enum act act)
 {
+    f->settings.answer_timeout_ms = 5000;
     struct call *call = send_too_much(f, too_much, sizeof(too_much));
+    assert_int_equal(uv_tcp_nodelay(&f->server.peers[0].tcp, 1), 0);
     call->on_handed = act;
-    for (size_t i = 0; call->n_handed == 0; i++) {
+    for (size_t i = 0; call->n_handed == 0 && call->n_fails == 0; i++) {
         take_all_that_came(f);
         fake_send(&f->server, 0, i == 0 ? "HTTP/1.1 413 T" : "o");
         run_turns(f, 1);
     }
+    assert_int_equal(call->n_handed, 1);
     assert_int_equal(call->n_heads, 0);
 }
 
@@ -443,6 +464,7 @@ int main(void)
         CASE(an_early_answer_costs_the_connection),
         CASE(an_early_answer_is_told_though_the_rest_cannot_leave),
         CASE(an_early_answer_up_to_a_reset_is_none),
+        CASE(an_early_answer_up_to_a_reset_that_the_write_learns_of_is_none),
         CASE(a_call_is_cancelled_when_its_rest_has_left),
         CASE(an_upstream_is_closed_when_the_rest_of_a_request_has_left),
     };
