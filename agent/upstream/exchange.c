@@ -5,8 +5,8 @@
  * body, on_data; at the end the connection becomes idle and the call ends.
  *
  * Otherwise: what the kernel does not take is kept until it does, and an early answer is read
- * meanwhile (its connection is then not used again). A 401 is judged at its head: either
- * the call fails, or the 401's body is dropped and the call goes back to the front of the queue. A
+ * meanwhile (its connection is then not used again). A 401 is judged at its head: either the call
+ * fails, or the 401's body is dropped and the call goes back to the front of the queue. A
  * connection that dies fails its call, but for two cases in which the call goes back to the queue,
  * for a new connection: not a byte was written; or the call only reads, the connection was a kept
  * one, no byte of the answer has come, and it is the first time. Every callback may cancel the call

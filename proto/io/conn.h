@@ -100,8 +100,9 @@ void conn_expect_preamble(struct conn *c);
 /* Puts other callbacks in (a client's session that becomes an agent's tunnel). */
 void conn_take_over(struct conn *c, const struct conn_callbacks *callbacks, void *user);
 
-/* Encrypts and writes. Errors of the peer are reported later, by on_end. 0; ERROR_CLOSED (not
- * open any more); ERROR_LIMIT, ERROR_NOMEM (the connection is being closed). */
+/* Encrypts and writes. 0, and errors of the peer are reported later, by on_end; ERROR_CLOSED (not
+ * open any more, or the peer takes nothing, which after its clean end nobody else tells);
+ * ERROR_LIMIT, ERROR_NOMEM (the connection is being closed). */
 int conn_write(struct conn *c, const void *bytes, size_t len);
 
 /* Plain and encrypted bytes that wait for the kernel. */
