@@ -61,21 +61,20 @@ static void format_utc(int64_t wall_s, const char *tail, char text[CLOCK_ISO_BYT
 }
 
 /* A log line per request asks for it: what is true for a whole second is made once. */
-void clock_format_now(char text[CLOCK_ISO_BYTES])
+void clock_format_us(uint64_t wall_us, char text[CLOCK_ISO_BYTES])
 {
     static _Thread_local struct {
-        time_t second;
+        uint64_t second;
         char text[CLOCK_ISO_BYTES]; /* with 000 for the milliseconds */
     } last;
-    struct timespec now = {0, 0};
+    uint64_t second = wall_us / 1000000;
 
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    if (now.tv_sec != last.second || last.text[0] == '\0') {
-        format_utc(now.tv_sec, ".000Z", last.text);
-        last.second = now.tv_sec;
+    if (second != last.second || last.text[0] == '\0') {
+        format_utc((int64_t)second, ".000Z", last.text);
+        last.second = second;
     }
     memcpy(text, last.text, sizeof(last.text));
-    unsigned ms = (unsigned)(now.tv_nsec / 1000000) % 1000;
+    unsigned ms = (unsigned)(wall_us / 1000 % 1000);
     text[MILLISECONDS_AT] = (char)('0' + ms / 100);
     text[MILLISECONDS_AT + 1] = (char)('0' + ms / 10 % 10);
     text[MILLISECONDS_AT + 2] = (char)('0' + ms % 10);

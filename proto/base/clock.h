@@ -23,8 +23,8 @@ uint64_t clock_wall_us(void);
 /* Bytes of "2026-01-31T23:59:59.123Z" with NUL. */
 #define CLOCK_ISO_BYTES 25
 
-/* The wall clock now, RFC 3339 with milliseconds, UTC. */
-void clock_format_now(char text[CLOCK_ISO_BYTES]);
+/* `wall_us` as RFC 3339 with milliseconds, UTC. */
+void clock_format_us(uint64_t wall_us, char text[CLOCK_ISO_BYTES]);
 
 /* `wall_s` as "2026-01-31T23:59:59Z". `text` has CLOCK_ISO_BYTES. */
 void clock_format(int64_t wall_s, char text[CLOCK_ISO_BYTES]);

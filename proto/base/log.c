@@ -150,16 +150,16 @@ void log_flush(void)
 }
 
 /* The first pair, `time=…`, and what leads to the next. */
-static void put_time(struct log_line *l)
+static void put_time(struct log_line *l, uint64_t wall_us)
 {
-    char now[CLOCK_ISO_BYTES];
-    clock_format_now(now);
+    char text[CLOCK_ISO_BYTES];
+    clock_format_us(wall_us, text);
     log_line_put_raw(l, span_of(l->json ? "\"time\":\"" : "time="));
-    log_line_put_raw(l, (struct span){now, sizeof(now) - 1});
+    log_line_put_raw(l, (struct span){text, sizeof(text) - 1});
     log_line_put_raw(l, span_of(l->json ? "\"," : " "));
 }
 
-void log_begin(struct log_line *l, enum log_level level, const char *message)
+void log_begin(struct log_line *l, enum log_level level, const char *message, uint64_t wall_us)
 {
     bool json = atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_FORMAT_JSON;
     bool journal = is_journal();
@@ -172,7 +172,7 @@ void log_begin(struct log_line *l, enum log_level level, const char *message)
         log_line_put_raw(l, span_of("{"));
     }
     if (!journal) {
-        put_time(l);
+        put_time(l, wall_us);
     }
     log_line_put_raw(l, json ? levels[level].json : levels[level].logfmt);
     log_put_text(l, "msg", message);
@@ -210,7 +210,7 @@ static void put_field(struct log_line *l, const struct log_field *f)
 void log_write(enum log_level level, const char *message, const struct log_field *fields)
 {
     struct log_line l;
-    log_begin(&l, level, message);
+    log_begin(&l, level, message, clock_wall_us());
     for (; fields->kind != LOG_KIND_END; fields++) {
         put_field(&l, fields);
     }

@@ -73,8 +73,8 @@ int log_parse_format(const char *text, enum log_format *format);
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
 /* The same in steps: between the two, a call of log_put_… for each pair (proto/base/log_line.h).
- * Whether the level is on is for the caller to ask. */
-void log_begin(struct log_line *l, enum log_level level, const char *message);
+ * Whether the level is on is for the caller to ask. `wall_us` is the line's time. */
+void log_begin(struct log_line *l, enum log_level level, const char *message, uint64_t wall_us);
 void log_end(struct log_line *l);
 
 /* While on, lines of the calling thread wait until log_flush, until there is no room for one more,

@@ -223,9 +223,8 @@ static void fields_parse(struct request *r)
 }
 
 /* Count of fields of that name; `*value` is the last one's. */
-static size_t count_field(const struct request *r, const char *name, struct span *value)
+static size_t count_field(const struct request *r, struct span wanted, struct span *value)
 {
-    struct span wanted = span_of(name);
     size_t n = 0;
     for (size_t i = 0; i < r->n_fields; i++) {
         if (span_equal_nocase(r->fields[i].name, wanted)) {
@@ -275,7 +274,7 @@ static bool has_tab(const struct request *r, struct span value)
 static void judge_host(struct request *r)
 {
     struct span host = {NULL, 0};
-    if (count_field(r, "Host", &host) != 1 || !field_host_ok(host) || has_tab(r, host)) {
+    if (count_field(r, span_of("Host"), &host) != 1 || !field_host_ok(host) || has_tab(r, host)) {
         request_refuse(r, REQUEST_BAD, "not exactly one valid Host");
     } else if (r->authority.p != NULL && !span_equal_nocase(r->authority, host)) {
         /* RFC 9112 3.2.2 lets the target win; whoever reads Host is told another one. */
@@ -286,7 +285,7 @@ static void judge_host(struct request *r)
 static void judge_transfer_encoding(struct request *r, size_t n_lengths)
 {
     struct span coding = {NULL, 0};
-    size_t n = count_field(r, "Transfer-Encoding", &coding);
+    size_t n = count_field(r, span_of("Transfer-Encoding"), &coding);
     if (n == 0) {
         return;
     }
@@ -302,7 +301,7 @@ static void judge_transfer_encoding(struct request *r, size_t n_lengths)
 static void judge_length(struct request *r)
 {
     struct span text = {NULL, 0};
-    size_t n = count_field(r, "Content-Length", &text);
+    size_t n = count_field(r, span_of("Content-Length"), &text);
     if (n > 1 || (n == 1 && has_tab(r, text)) ||
         (n == 1 && span_parse_u64(text, UINT64_MAX, &r->body_left) < 0)) {
         request_refuse(r, REQUEST_BAD, "malformed or repeated Content-Length");
@@ -324,7 +323,7 @@ static void judge_body(struct request *r)
 static void judge_expect(struct request *r)
 {
     struct span expect = {NULL, 0};
-    size_t n = count_field(r, "Expect", &expect);
+    size_t n = count_field(r, span_of("Expect"), &expect);
     if (n == 0) {
         return;
     }
@@ -351,7 +350,8 @@ static bool upgrade_lists_websocket(const struct request *r)
 static void judge_websocket(struct request *r, bool upgrade)
 {
     struct span key = {NULL, 0};
-    if (upgrade && upgrade_lists_websocket(r) && count_field(r, "Sec-WebSocket-Key", &key) != 1) {
+    if (upgrade && upgrade_lists_websocket(r) &&
+        count_field(r, span_of("Sec-WebSocket-Key"), &key) != 1) {
         request_refuse(r, REQUEST_BAD, "websocket handshake without key");
     }
 }
@@ -382,8 +382,8 @@ static void take_id(struct request *r)
         CHARSET_LETTERS | CHARSET_HIGH('_'),
     }};
     struct span id = {NULL, 0};
-    if (count_field(r, "X-Request-Id", &id) == 1 && id.len > 0 && id.len <= REQUEST_ID_BYTES_MAX &&
-        charset_covers(&marks, id)) {
+    if (count_field(r, span_of("X-Request-Id"), &id) == 1 && id.len > 0 &&
+        id.len <= REQUEST_ID_BYTES_MAX && charset_covers(&marks, id)) {
         r->id = id;
     }
 }

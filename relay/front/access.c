@@ -45,11 +45,11 @@ static void copy_cut(struct span text, char *to, size_t cap)
 }
 
 /* Keeps it for the pages. */
-static void remember(struct session *s, struct span method, const char *address)
+static void remember(struct session *s, struct span method, uint64_t wall_us)
 {
     const struct session_result *r = &s->result;
     struct activity_record *a = activity_begin(s->worker->activity);
-    a->at_us = clock_wall_us();
+    a->at_us = wall_us;
     a->key = s->key;
     a->server = s->server;
     a->status = (uint16_t)r->status;
@@ -64,29 +64,28 @@ static void remember(struct session *s, struct span method, const char *address)
     copy_cut(session_request_id(s), a->id, sizeof(a->id));
     copy_cut(method, a->method, sizeof(a->method));
     copy_cut(controller_of(s), a->controller, sizeof(a->controller));
-    copy_cut(span_of(address), a->client, sizeof(a->client));
+    copy_cut(span_of(session_address(s)), a->client, sizeof(a->client));
     activity_end(s->worker->activity, roster_has(s->worker->relay->roster, s->server));
 }
 
 void access_log(struct session *s)
 {
-    const struct session_result *r = &s->result;
+    struct session_result *r = &s->result;
     const struct request *request = s->request;
     /* Before the head is complete its bytes still move (408), and nothing may point at them. */
     bool parsed =
         request != NULL && (request->state == REQUEST_BODY || request->state == REQUEST_COMPLETE);
     struct span method = parsed ? request->method_name : (struct span){NULL, 0};
-    char address[SESSION_ADDRESS_BYTES];
-    session_format_address(s, address);
-    s->result.total_us = clock_now_us() - s->request_us;
-    remember(s, method, address);
+    uint64_t wall_us = clock_wall_us();
+    r->total_us = (r->ended_us != 0 ? r->ended_us : clock_now_us()) - s->request_us;
+    remember(s, method, wall_us);
     if (!log_enabled(LOG_LEVEL_INFO)) {
         return;
     }
     struct log_line l;
-    log_begin(&l, LOG_LEVEL_INFO, "request");
+    log_begin(&l, LOG_LEVEL_INFO, "request", wall_us);
     log_put_span(&l, "id", session_request_id(s));
-    log_put_text(&l, "client", address);
+    log_put_text(&l, "client", session_address(s));
     log_put_span(&l, "method", method);
     log_put_int(&l, "key", s->key);
     log_put_text(&l, "serial", s->serial[0] != '\0' ? s->serial : NULL);

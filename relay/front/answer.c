@@ -221,10 +221,11 @@ int answer_format(struct buffer *out, const struct answer_context *c, enum answe
  * own for X-Accel-Redirect, Apache and lighttpd for X-Sendfile. */
 static bool is_order(struct span name)
 {
-    static const char *const orders[] = {"X-Accel-", "X-Sendfile", "X-Lighttpd-", "X-LiteSpeed-"};
+    static const struct span orders[] = {SPAN_LITERAL("X-Accel-"), SPAN_LITERAL("X-Sendfile"),
+                                         SPAN_LITERAL("X-Lighttpd-"), SPAN_LITERAL("X-LiteSpeed-")};
     for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
-        struct span start = {name.p, strlen(orders[i])};
-        if (name.len >= start.len && span_equal_nocase(start, span_of(orders[i]))) {
+        struct span start = {name.p, orders[i].len};
+        if (name.len >= start.len && span_equal_nocase(start, orders[i])) {
             return true;
         }
     }

@@ -86,7 +86,8 @@ void exchange_remember_for_log(struct exchange *x)
 {
     struct session_result *r = &x->session->result;
     r->server_us = x->server_us;
-    r->agent_us = x->sent_us != 0 ? clock_now_us() - x->sent_us : 0;
+    r->ended_us = clock_now_us();
+    r->agent_us = x->sent_us != 0 ? r->ended_us - x->sent_us : 0;
     r->queued_us = x->sent_us != 0 ? x->sent_us - x->started_us : 0;
 }
 

@@ -17,6 +17,7 @@
 static void set_client(struct session *s, const union proxy_address *client)
 {
     s->address = *client;
+    s->address_text[0] = '\0';
     s->peer = peers_address(&client->any);
 }
 
@@ -46,11 +47,9 @@ static bool count_for_client(struct session *s)
     return s->is_counted;
 }
 
-static void log_bad_header(const struct session *s)
+static void log_bad_header(struct session *s)
 {
-    char address[SESSION_ADDRESS_BYTES];
-    session_format_address(s, address);
-    log_event(LOG_LEVEL_WARN, "connection closed", log_text("proxy", address),
+    log_event(LOG_LEVEL_WARN, "connection closed", log_text("proxy", session_address(s)),
               log_text("reason", "a trusted proxy sent no valid PROXY header"));
 }
 
@@ -102,8 +101,8 @@ void sender_forget(struct session *s)
     }
 }
 
-/* Each line of the access log has it: inet_ntop and snprintf would be a tenth of the line's cost.
- */
+/* Behind a proxy each request has another: inet_ntop and snprintf would be a tenth of what its line
+ * of the access log costs. */
 static void format_v4(const struct sockaddr_in *a, char *text)
 {
     uint8_t bytes[4];
@@ -116,9 +115,8 @@ static void format_v4(const struct sockaddr_in *a, char *text)
     *text = '\0';
 }
 
-void session_format_address(const struct session *s, char text[SESSION_ADDRESS_BYTES])
+static void format_address(const union proxy_address *a, char text[SESSION_ADDRESS_BYTES])
 {
-    const union proxy_address *a = &s->address;
     char host[INET6_ADDRSTRLEN] = "?";
     if (a->any.sa_family == AF_INET6) {
         (void)inet_ntop(AF_INET6, &a->v6.sin6_addr, host, sizeof(host));
@@ -128,4 +126,12 @@ void session_format_address(const struct session *s, char text[SESSION_ADDRESS_B
     } else {
         (void)snprintf(text, SESSION_ADDRESS_BYTES, "unknown");
     }
+}
+
+const char *session_address(struct session *s)
+{
+    if (s->address_text[0] == '\0') {
+        format_address(&s->address, s->address_text);
+    }
+    return s->address_text;
 }

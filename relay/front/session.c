@@ -334,7 +334,7 @@ static void become_tunnel(struct session *s, struct span rest)
         return;
     }
     char address[SESSION_ADDRESS_BYTES];
-    session_format_address(s, address);
+    (void)span_copy(span_of(session_address(s)), address, sizeof(address)); /* the session goes */
     struct conn *c = s->conn;
     struct peer_address counted = s->counted;
     bool is_counted = s->is_counted;

@@ -49,6 +49,7 @@ struct session_result {
     unsigned status;
     const char *reason; /* machine word, NULL = the building's own answer */
     uint64_t bytes;     /* written to the client */
+    uint64_t ended_us;  /* 0 = access_log is to take it */
     uint64_t total_us;  /* from its first byte to its end; access_log takes it */
     uint64_t queued_us; /* until a tunnel took it */
     uint64_t agent_us;  /* from then to the end */
@@ -72,6 +73,7 @@ struct session {
     union proxy_address sender;  /* who sends on this connection; of PROXY the client it named */
     /* Of the current request. */
     union proxy_address address;
+    char address_text[SESSION_ADDRESS_BYTES]; /* session_address; empty until it is asked for */
     struct peer_address peer;
     struct list node;  /* worker->sessions */
     struct list ready; /* worker->ready_sessions: has `rest` to look at */
@@ -134,6 +136,6 @@ void session_kill(struct session *s);
 
 /* Of the current request's client: "192.0.2.1:4711", "[2001:db8::1]:4711"; "unknown" if a proxy
  * could not say. */
-void session_format_address(const struct session *s, char text[SESSION_ADDRESS_BYTES]);
+const char *session_address(struct session *s);
 
 #endif

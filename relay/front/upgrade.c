@@ -56,9 +56,7 @@ static const struct refusal disabled_server = {
 
 static void refuse_agent(struct session *s, const struct refusal *refusal)
 {
-    char address[SESSION_ADDRESS_BYTES];
-    session_format_address(s, address);
-    log_event(LOG_LEVEL_WARN, "agent refused", log_text("address", address),
+    log_event(LOG_LEVEL_WARN, "agent refused", log_text("address", session_address(s)),
               log_text("reason", refusal->why));
     metrics_add(&s->worker->metrics.tunnels_refused, 1);
     s->close_after = true;

@@ -37,19 +37,32 @@ static void test_clock_formats_no_year_past_four_digits(void **state)
     assert_formats(INT64_MIN, "0000-01-01T00:00:00Z");
 }
 
-static void test_clock_format_now_has_milliseconds_and_lies_between_two_readings(void **state)
+static void assert_formats_us(uint64_t wall_us, const char *expected)
+{
+    char text[CLOCK_ISO_BYTES];
+    clock_format_us(wall_us, text);
+    assert_string_equal(text, expected);
+}
+
+static void test_clock_formats_microseconds_as_milliseconds(void **state)
 {
     (void)state;
-    char before[CLOCK_ISO_BYTES];
-    char now[CLOCK_ISO_BYTES];
-    char after[CLOCK_ISO_BYTES];
-    clock_format(clock_wall_s(), before);
-    clock_format_now(now);
-    clock_format(clock_wall_s(), after);
-    assert_int_equal(strlen(now), CLOCK_ISO_BYTES - 1);
-    assert_int_equal(now[19], '.');
-    assert_int_equal(now[23], 'Z');
-    assert_true(strncmp(before, now, 19) <= 0 && strncmp(now, after, 19) <= 0);
+    assert_formats_us(1764500000000000, "2025-11-30T10:53:20.000Z");
+    assert_formats_us(1764500000999999, "2025-11-30T10:53:20.999Z");
+    assert_formats_us(1764500000012345,
+                      "2025-11-30T10:53:20.012Z"); /* the second is known by now */
+    assert_formats_us(1764500001000000, "2025-11-30T10:53:21.000Z");
+    assert_formats_us(1764499999999000, "2025-11-30T10:53:19.999Z"); /* the clock was set back */
+    assert_formats_us(0, "1970-01-01T00:00:00.000Z");
+}
+
+static void test_clock_wall_in_microseconds_lies_between_two_readings_in_seconds(void **state)
+{
+    (void)state;
+    int64_t before_s = clock_wall_s();
+    int64_t now_s = (int64_t)(clock_wall_us() / 1000000);
+    /* The seconds' clock may be a tick of the kernel behind. */
+    assert_true(before_s <= now_s && now_s <= clock_wall_s() + 1);
 }
 
 static void test_clock_now_never_goes_back_and_is_never_zero(void **state)
@@ -109,7 +122,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clock_formats_utc_as_rfc_3339),
         cmocka_unit_test(test_clock_formats_no_year_past_four_digits),
-        cmocka_unit_test(test_clock_format_now_has_milliseconds_and_lies_between_two_readings),
+        cmocka_unit_test(test_clock_formats_microseconds_as_milliseconds),
+        cmocka_unit_test(test_clock_wall_in_microseconds_lies_between_two_readings_in_seconds),
         cmocka_unit_test(test_clock_now_never_goes_back_and_is_never_zero),
         cmocka_unit_test(test_clock_parses_seconds_and_units),
         cmocka_unit_test(test_clock_refuses_what_is_no_duration),

@@ -63,7 +63,7 @@ static size_t take_line(char line[LOG_LINE_BYTES + 1])
 static void log_in_steps(size_t before, struct span text)
 {
     struct log_line l;
-    log_begin(&l, LOG_LEVEL_INFO, "m");
+    log_begin(&l, LOG_LEVEL_INFO, "m", 0);
     log_put_span(&l, "filler", (struct span){filler, before});
     log_put_span(&l, "text", text);
     log_put_text(&l, "absent", NULL);
@@ -149,7 +149,7 @@ static const char *end_of_line(size_t before, void (*put)(struct log_line *l))
 {
     static char line[LOG_LINE_BYTES + 1];
     struct log_line l;
-    log_begin(&l, LOG_LEVEL_INFO, "m");
+    log_begin(&l, LOG_LEVEL_INFO, "m", 0);
     log_put_span(&l, "f", (struct span){filler, before});
     put(&l);
     log_put_text(&l, "x", "");
