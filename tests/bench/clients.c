@@ -2,10 +2,12 @@
 /* HTTPS clients that wrk cannot play.
  *
  *   bench_clients open PORT PATH THREADS SECONDS   each thread opens a connection with a full
- *       handshake, makes one call, closes, and begins again; prints the figures as wrk.lua does
+ *       handshake, makes one call, closes, and begins again, until the time is over or SIGINT
+ *       comes, as with wrk; prints the figures as wrk.lua does
  *   bench_clients keep PORT PATH N                 opens N connections, makes one call on each,
  *       says "kept", and keeps them open until its input ends */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,14 @@ struct plan {
     _Atomic unsigned n_opened;
 };
 
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
 static void call(SSL *ssl, const char *request)
 {
     size_t n_extra = 0;
@@ -38,7 +48,7 @@ static void call(SSL *ssl, const char *request)
 static void *open_and_close(void *arg)
 {
     struct plan *p = arg;
-    while (clock_now_us() < p->end_us) {
+    while (clock_now_us() < p->end_us && !interrupted) {
         SSL *ssl = endpoint_open(p->ctx, p->port, atomic_fetch_add(&p->n_opened, 1));
         call(ssl, p->last_request);
         endpoint_close(ssl);
@@ -49,6 +59,8 @@ static void *open_and_close(void *arg)
 static int run_open(struct plan *p, unsigned n_threads, unsigned seconds)
 {
     pthread_t threads[THREADS_MAX];
+    struct sigaction interrupt = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    (void)sigaction(SIGINT, &interrupt, NULL);
     uint64_t start_us = clock_now_us();
     p->end_us = start_us + seconds * UINT64_C(1000000);
     for (unsigned i = 0; i < n_threads; i++) {

@@ -111,12 +111,17 @@ def servers(bench, counts, rounds, seconds):
     return samples
 
 
-def starts(bench):
-    """How long each relay took to start, and what it holds."""
+def started(bench):
+    """How long each relay took to start, and what it holds: {label: (seconds, kB)}"""
+    return {p.label: (p.start_s, p.processes[0].rss_kb()) for p in bench.peers.values()}
+
+
+def starts(found):
+    """Of what `started` gave each time."""
     rows = [["relay", "start, s", "RSS, kB"]]
-    for peer in bench.peers.values():
-        relay = peer.processes[0]
-        rows.append([peer.label, f"{peer.start_s:.2f}", str(relay.rss_kb())])
+    for label in found[0]:
+        seconds, kb = zip(*(each[label] for each in found))
+        rows.append([label, table.spread(seconds, 2), table.spread(kb)])
     return rows
 
 

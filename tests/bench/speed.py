@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import ours
-from peers import COUNTS, nginx
+from peers import ANSWER, COUNTS, nginx
 from processes import HOST, Process, cores, free_port
 
 HERE = Path(__file__).resolve().parent
@@ -31,15 +31,29 @@ IDLE_CLIENTS = 2000
 FAKE_KEY = "/0123456789abcdef0123456789abcdef" + ours.CALL
 
 
+def light_backend(folder, core, port):
+    program = ours.binary("bench_backend")
+    process = Process("backend", core, folder, program, port, ANSWER)
+    process.wait_port(port)
+    return process
+
+
+def nginx_backend(folder, core, port):
+    return nginx("backend", folder, core, port, tls=False)
+
+
+BACKENDS = {"light": light_backend, "nginx": nginx_backend}
+
+
 class Bench:
     """Peers and backend, up and ready, in `folder`."""
 
-    def __init__(self, folder, kinds):
+    def __init__(self, folder, kinds, backend="light"):
         self.core, self.load_core = cores()
         self.folder = folder
         ours.run_relay("init", "--dir", folder, "--host", HOST)  # for its certificate
         port = free_port()
-        self.backend = nginx("backend", folder, self.load_core, port, tls=False)
+        self.backend = BACKENDS[backend](folder, self.load_core, port)
         self._counts = http.client.HTTPConnection(HOST, port, timeout=END_S)
         self.peers = {name: kind(folder, self.core, port) for name, kind in kinds.items()}
 

@@ -3,40 +3,51 @@
 and stands still (SIGSTOP) but for its turns of a quarter of a second, which alternate. What the
 machine's neighbours do lasts longer than two turns and so hits both; what differs is the peers.
 
+Two processes of one program differ too, by a few hundredths, for as long as they run: by where
+their memory lies. So all are started anew several times, and what is sure of a ratio is told from
+what differs between the starts.
+
 Requests a second and processor time only: a load that stood still has no latency to tell."""
 
 import itertools
 import json
+import math
 import os
 import signal
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 import ours
 import table
 from processes import Process
-from speed import HERE, OPENERS, OPENING_S
+from speed import END_S, HERE, OPENERS, OPENING_S, Bench
 
 TURN_S = 0.25
 SETTLE_S = 0.06  # until a load that goes on is in full swing
 REST_S = 0.04  # for what is on its way when a load is stopped
 NEW = "new"  # in place of a number of connections: one for each request
+LOAD_S = 3600  # a load lasts so long unless it is ended
 FIGURES = ("per_s", "cpu_us")
+SURE = 0.95  # of the cases the true median is between the bounds
 
 
 class Load:
     """One peer's, at rest."""
 
-    def __init__(self, bench, peer, load, lasts_s):
+    def __init__(self, bench, peer, load):
         self.peer = peer
         if load == NEW:
             command = [ours.binary("bench_clients"), "open", peer.port, bench.path(peer), OPENERS]
-            command.append(lasts_s)
+            command.append(LOAD_S)
             warm_up_s = 1
         else:
-            command = ["wrk", "-t1", f"-c{load}", f"-d{lasts_s}s", "--timeout", "60s"]
+            command = ["wrk", "-t1", f"-c{load}", f"-d{LOAD_S}s", "--timeout", "60s"]
             command += ["-s", HERE / "wrk.lua", bench.url(peer)]
             warm_up_s = 1 + int(load) * OPENING_S
+        # What stands still takes no SIGTERM.
+        command = ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", *command]
         environment = {"TARGETS": str(peer.paths)} if peer.paths else {}
         name = f"load-{peer.port}-{load}"
         self.process = Process(name, bench.load_core, bench.folder, *command, **environment)
@@ -48,21 +59,30 @@ class Load:
             os.kill(pid, number)
 
     def turn(self, bench):
-        """Requests a second, and microseconds of processor time for each."""
+        """Requests a second, microseconds of the peer's processor time for each, and which part of
+        their core load and backend used."""
         self.send(signal.SIGCONT)
         time.sleep(SETTLE_S)
-        before = bench.reading(self.peer.processes)
+        watched = [*self.peer.processes, bench.backend, self.process]
+        before = bench.reading(watched)
         time.sleep(TURN_S)
-        after = bench.reading(self.peer.processes)
+        after = bench.reading(watched)
         self.send(signal.SIGSTOP)
         time.sleep(REST_S)
         n, us, *spent_us = (b - a for a, b in zip(before, after))
         n = max(1, n - 1)  # the second question
-        return {"per_s": n / (us / 1e6), "cpu_us": sum(spent_us) / n}
+        return {
+            "per_s": n / (us / 1e6),
+            "cpu_us": sum(spent_us[:-2]) / n,
+            "load_core": sum(spent_us[-2:]) / us,
+        }
 
-    def check(self, within_s):
-        """Waits for its end: none of its requests may have failed."""
-        said = json.loads(self.process.output(within_s))
+    def end(self):
+        """None of its requests may have failed."""
+        self.send(signal.SIGCONT)
+        time.sleep(SETTLE_S)  # else a thread may get it that does not wait for it
+        self.send(signal.SIGINT)
+        said = json.loads(self.process.output(END_S))
         if said["failed"] or not said["requests"]:
             raise SystemExit(f"{self.peer.label}: {said}")
 
@@ -70,25 +90,50 @@ class Load:
 def measure(bench, load, turns):
     """{label: [what each turn gave]}"""
     peers = list(bench.peers.values())
-    turn_s = TURN_S + SETTLE_S + REST_S
-    lasts_s = int(turns * len(peers) * turn_s * 1.1 + len(peers) * 4 + 5)
-    loads = [Load(bench, peer, load, lasts_s) for peer in peers]
+    loads = [Load(bench, peer, load) for peer in peers]
     given = {peer.label: [] for peer in peers}
     for i in range(turns):
         # Forth and back, so that nobody is always behind the same one.
         for each in loads if i % 2 == 0 else reversed(loads):
             given[each.peer.label].append(each.turn(bench))
     for each in loads:
-        each.send(signal.SIGCONT)
-    for each in loads:
-        each.check(lasts_s)
+        each.end()
     return given
 
 
+def compared(mine, theirs):
+    """Of one start: the medians of what each two turns that follow each other have to each other."""
+    return {f: statistics.median(a[f] / b[f] for a, b in zip(mine, theirs)) for f in FIGURES}
+
+
+def starts(folder, kinds, loads, options, told=None):
+    """Each load in each of so many starts: {load: [{label: [what each turn gave]}]}. `told` is
+    called with each Bench once everything runs."""
+    given = {load: [] for load in loads}
+    for _ in range(options.starts):
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            with Bench(Path(place), kinds, options.backend) as bench:
+                if told:
+                    told(bench)
+                for load in loads:
+                    given[load].append(measure(bench, load, options.turns))
+    return given
+
+
+def n_outside(n):
+    """How many values of n may be left out at each end, so that between the others the true median
+    is as surely as it should be (order statistics). With fewer than six not even all are enough."""
+    k, tail = 0, 1
+    while 2 * tail <= (1 - SURE) * 2**n:
+        k += 1
+        tail += math.comb(n, k)
+    return max(0, k - 1)
+
+
 def interval(values):
-    """Median, and the bounds between which the true one is in 95 of 100 cases (order statistics)."""
+    """Median, and the bounds between which the true one is in 95 of 100 cases."""
     ordered, n = sorted(values), len(values)
-    low = max(0, int(n / 2 - 0.98 * n**0.5))
+    low = n_outside(n)
     return statistics.median(ordered), ordered[low], ordered[n - 1 - low]
 
 
@@ -104,13 +149,24 @@ def verdict(values, bound):
     return "NOT REACHED" if high < bound else "NOT REACHED, within the error"
 
 
-def ratios(given, own, peer):
-    return {f: [a[f] / b[f] for a, b in zip(given[own], given[peer])] for f in FIGURES}
+def ratios(begun, mine, theirs):
+    """Of each start."""
+    found = [compared(given[mine], given[theirs]) for given in begun]
+    return {f: [ratio[f] for ratio in found] for f in FIGURES}
 
 
-def rows_of(load, given):
+def medians(begun, label, figure):
+    return [statistics.median(turn[figure] for turn in given[label]) for given in begun]
+
+
+def share(begun, label):
+    """Of the load's core."""
+    return table.percent(medians(begun, label, "load_core"))
+
+
+def rows_of(load, begun):
     """A row for each pair of ours and another."""
-    own = [label for label in given if label.startswith("relay")]
+    own = [label for label in begun[0] if label.startswith("relay")]
     loaded = f"{load} connections"
     bounds = {
         peer: bound
@@ -118,8 +174,8 @@ def rows_of(load, given):
         if (what, figure) == (loaded, "per_s")
     }
     rows = []
-    for mine, peer in itertools.product(own, (label for label in given if label not in own)):
-        found = ratios(given, mine, peer)
+    for mine, peer in itertools.product(own, (label for label in begun[0] if label not in own)):
+        found = ratios(begun, mine, peer)
         bound = bounds.get(peer)
         rows.append(
             [
@@ -130,32 +186,33 @@ def rows_of(load, given):
                 shown(found["per_s"], 2),
                 verdict(found["per_s"], bound) if bound else "",
                 shown(found["cpu_us"], 2),
-                shown([t["cpu_us"] for t in given[mine]], 1),
-                shown([t["cpu_us"] for t in given[peer]], 1),
+                shown(medians(begun, mine, "cpu_us"), 1),
+                shown(medians(begun, peer, "cpu_us"), 1),
+                share(begun, mine),
+                share(begun, peer),
             ]
         )
     return rows
 
 
-def rows_beside_first(load, given):
+def rows_beside_first(load, begun):
     """A row for each peer but the first, which all are compared with."""
-    first, *others = given
+    first, *others = begun[0]
     rows = []
     for label in others:
-        found = ratios(given, label, first)
-        times = (shown([t["cpu_us"] for t in given[name]], 1) for name in (label, first))
+        found = ratios(begun, label, first)
+        times = (shown(medians(begun, name, "cpu_us"), 1) for name in (label, first))
         ratio = (shown(found[figure], 3) for figure in FIGURES)
         rows.append([f"{load} connections", label, first, *ratio, *times])
     return rows
 
 
-def compare(bench, load, turns):
+def compare(load, begun):
     """The table of one load, each peer beside the first."""
     heading = ["load", "what", "beside", "requests/s", "CPU per request", "us", "us beside"]
-    return [heading, *rows_beside_first(load, measure(bench, load, turns))]
+    return [heading, *rows_beside_first(load, begun)]
 
 
-def run(bench, load, turns):
-    """The table of one load."""
-    heading = ["load", "ours", "peer", "target", "requests/s", "", "CPU per request"]
-    return [[*heading, "ours, us", "peer's, us"], *rows_of(load, measure(bench, load, turns))]
+def table_of(load, begun):
+    heading = ["load", "ours", "peer", "target", "requests/s", "", "CPU per request", "ours, us"]
+    return [[*heading, "peer's, us", "load's core", "peer's"], *rows_of(load, begun)]

@@ -3,6 +3,10 @@
 with a connection each, tables that compare what belongs together."""
 
 import contextlib
+import http.client
+import json
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -100,9 +104,13 @@ def test_a_rate_is_no_target_reached_where_the_load_was_busy_with_itself():
     assert "the load's own limit" in rows(0.94)[2] and "reached" in rows(0.5)[2]
 
 
-def given(ours, theirs):
-    sample = lambda n: {"per_s": n, "cpu_us": 1e6 / n}  # noqa: E731
-    return {"nginx, 1 hop": [sample(n) for n in theirs], "relay + agent": [sample(n) for n in ours]}
+def turn(per_s):
+    return {"per_s": per_s, "cpu_us": 1e6 / per_s, "load_core": 0.5}
+
+
+def begun(ours, theirs):
+    """A start for each pair, of one turn each."""
+    return [{"nginx, 1 hop": [turn(b)], "relay + agent": [turn(a)]} for a, b in zip(ours, theirs)]
 
 
 @pytest.mark.parametrize(
@@ -115,23 +123,77 @@ def given(ours, theirs):
     ],
 )
 def test_a_ratio_is_judged_by_its_median_and_what_is_sure_of_it(ours, said):
-    (row,) = turns.rows_of("50", given(ours, [100] * 100))
+    (row,) = turns.rows_of("50", begun(ours, [100] * 100))
     assert row[3] == ">= 1.0" and row[5] == said
 
 
+def test_what_is_sure_of_a_ratio_is_told_from_the_starts_and_not_from_their_turns():
+    """Ten starts whose turns all agree, and that differ from each other."""
+    starts = [
+        {"nginx, 1 hop": [turn(100)] * 50, "relay + agent": [turn(n)] * 50} for n in range(90, 100)
+    ]
+    (row,) = turns.rows_of("50", starts)
+    assert row[4] == "0.94 [0.91..0.98]"
+
+
 def test_the_interval_of_a_median_is_that_of_order_statistics():
-    """For 100 values: the 41st and the 60th."""
-    assert turns.interval(range(100, 0, -1)) == (50.5, 41, 60)
+    """The binomial distribution's table: of 100 values the 40th and the 61st, of 10 the 2nd and the
+    9th; of fewer than 6 not even the first and the last are enough."""
+    assert turns.interval(range(100, 0, -1)) == (50.5, 40, 61)
+    assert turns.interval(range(10, 0, -1)) == (5.5, 2, 9)
+    assert turns.interval(range(6, 0, -1)) == (3.5, 1, 6)
+    assert turns.interval([7]) == (7, 7, 7)
 
 
 def test_builds_are_compared_with_the_first():
-    sample = lambda n: {"per_s": n, "cpu_us": 1000 / n}  # noqa: E731
-    found = turns.rows_beside_first(
-        "50", {"before": [sample(100)] * 50, "after": [sample(110)] * 50, "same": [sample(100)] * 50}
-    )
+    start = {"before": [turn(100)] * 5, "after": [turn(110)] * 5, "same": [turn(100)] * 5}
+    found = turns.rows_beside_first("50", [start] * 10)
     assert [row[1:3] for row in found] == [["after", "before"], ["same", "before"]]
     assert found[0][3].startswith("1.100 ") and found[0][4].startswith("0.909 ")
     assert found[1][3].startswith("1.000 ")
+
+
+@pytest.fixture
+def backend():
+    command = [harness.binary("bench_backend"), "0", peers.ANSWER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def test_the_backend_answers_and_counts(backend):
+    client = http.client.HTTPConnection(HOST, backend, timeout=DEADLINE)
+    for n in range(1, 4):
+        client.request("GET", CALL)
+        answer = client.getresponse()
+        assert answer.read().decode() == peers.ANSWER and answer.status == 200
+        assert answer.headers["Content-Type"] == "application/json"
+    client.request("GET", peers.COUNTS)
+    assert f" 1 1 {n + 1} \n" in client.getresponse().read().decode()
+    client.close()
+
+
+def test_the_backend_answers_each_of_pipelined_and_cut_requests(backend):
+    request = f"GET {CALL} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    with socket.create_connection((HOST, backend), DEADLINE) as client:
+        client.sendall(request * 3 + request[:20])
+        client.sendall(request[20:])
+        received = b""
+        while received.count(peers.ANSWER.encode()) < 4:
+            received += client.recv(65536) or pytest.fail(f"closed after {received}")
+    assert received.count(b"HTTP/1.1 200 OK") == 4
+
+
+def test_a_load_of_new_connections_can_be_ended(relay, tmp_path):
+    with tunnels(relay, tmp_path):
+        opening = [harness.binary("bench_clients"), "open", str(relay.https[1]), path(relay, 1)]
+        with subprocess.Popen([*opening, "2", "3600"], stdout=subprocess.PIPE) as process:
+            relay.process.wait_log("msg=request .* status=200")
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0 and json.loads(said)["requests"] > 0
 
 
 def test_a_build_can_be_compared_with_itself():
