@@ -101,9 +101,16 @@ def measure(bench, load, turns):
     return given
 
 
-def compared(mine, theirs):
-    """Of one start: the medians of what each two turns that follow each other have to each other."""
-    return {f: statistics.median(a[f] / b[f] for a, b in zip(mine, theirs)) for f in FIGURES}
+def of_start(turns):
+    """All turns of a start taken together. No medians: a peer that now and then stands still, as
+    nginx with ssh -R does, has turns of two kinds, and its rate is that of both."""
+    per_s = [turn["per_s"] for turn in turns]
+    spent = [turn["per_s"] * turn["cpu_us"] for turn in turns]
+    return {
+        "per_s": statistics.mean(per_s),
+        "cpu_us": sum(spent) / sum(per_s),
+        "load_core": statistics.mean(turn["load_core"] for turn in turns),
+    }
 
 
 def starts(folder, kinds, loads, options, told=None):
@@ -151,17 +158,22 @@ def verdict(values, bound):
 
 def ratios(begun, mine, theirs):
     """Of each start."""
-    found = [compared(given[mine], given[theirs]) for given in begun]
-    return {f: [ratio[f] for ratio in found] for f in FIGURES}
+    pairs = list(zip(figures(begun, mine), figures(begun, theirs)))
+    return {f: [a[f] / b[f] for a, b in pairs] for f in FIGURES}
 
 
-def medians(begun, label, figure):
-    return [statistics.median(turn[figure] for turn in given[label]) for given in begun]
+def figures(begun, label):
+    """Of each start."""
+    return [of_start(given[label]) for given in begun]
+
+
+def cost(begun, label):
+    return shown([start["cpu_us"] for start in figures(begun, label)], 1)
 
 
 def share(begun, label):
     """Of the load's core."""
-    return table.percent(medians(begun, label, "load_core"))
+    return table.percent([start["load_core"] for start in figures(begun, label)])
 
 
 def rows_of(load, begun):
@@ -186,8 +198,8 @@ def rows_of(load, begun):
                 shown(found["per_s"], 2),
                 verdict(found["per_s"], bound) if bound else "",
                 shown(found["cpu_us"], 2),
-                shown(medians(begun, mine, "cpu_us"), 1),
-                shown(medians(begun, peer, "cpu_us"), 1),
+                cost(begun, mine),
+                cost(begun, peer),
                 share(begun, mine),
                 share(begun, peer),
             ]
@@ -201,7 +213,7 @@ def rows_beside_first(load, begun):
     rows = []
     for label in others:
         found = ratios(begun, label, first)
-        times = (shown(medians(begun, name, "cpu_us"), 1) for name in (label, first))
+        times = (cost(begun, name) for name in (label, first))
         ratio = (shown(found[figure], 3) for figure in FIGURES)
         rows.append([f"{load} connections", label, first, *ratio, *times])
     return rows

@@ -136,6 +136,12 @@ def test_what_is_sure_of_a_ratio_is_told_from_the_starts_and_not_from_their_turn
     assert row[4] == "0.94 [0.91..0.98]"
 
 
+def test_a_peer_that_stands_still_in_some_turns_has_the_rate_of_all_of_them():
+    turn_of = {100: {**turn(100), "cpu_us": 10}, 20: {**turn(20), "cpu_us": 40}}
+    found = turns.of_start([turn_of[100]] * 3 + [turn_of[20]])
+    assert found == {"per_s": 80, "cpu_us": (300 * 10 + 20 * 40) / 320, "load_core": 0.5}
+
+
 def test_the_interval_of_a_median_is_that_of_order_statistics():
     """The binomial distribution's table: of 100 values the 40th and the 61st, of 10 the 2nd and the
     9th; of fewer than 6 not even the first and the last are enough."""
