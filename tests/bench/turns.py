@@ -31,6 +31,7 @@ NEW = "new"  # in place of a number of connections: one for each request
 LOAD_S = 3600  # a load lasts so long unless it is ended
 FIGURES = ("per_s", "cpu_us")
 SURE = 0.95  # of the cases the true median is between the bounds
+STARTS_MIN = 6  # of fewer not even the lowest and the highest are as sure
 
 
 class Load:
@@ -69,6 +70,8 @@ class Load:
         after = bench.reading(watched)
         self.send(signal.SIGSTOP)
         time.sleep(REST_S)
+        if not self.process.running():
+            raise SystemExit(f"{self.peer.label}: the load has ended")
         n, us, *spent_us = (b - a for a, b in zip(before, after))
         n = max(1, n - 1)  # the second question
         return {
@@ -117,9 +120,11 @@ def starts(folder, kinds, loads, options, told=None):
     """Each load in each of so many starts: {load: [{label: [what each turn gave]}]}. `told` is
     called with each Bench once everything runs."""
     given = {load: [] for load in loads}
-    for _ in range(options.starts):
+    for i in range(options.starts):
+        # Forth and back here too: who is started first may lie better in memory.
+        order = dict(kinds if i % 2 == 0 else reversed(kinds.items()))
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            with Bench(Path(place), kinds, options.backend) as bench:
+            with Bench(Path(place), order, options.backend) as bench:
                 if told:
                     told(bench)
                 for load in loads:
@@ -129,7 +134,7 @@ def starts(folder, kinds, loads, options, told=None):
 
 def n_outside(n):
     """How many values of n may be left out at each end, so that between the others the true median
-    is as surely as it should be (order statistics). With fewer than six not even all are enough."""
+    is as surely as it should be (order statistics)."""
     k, tail = 0, 1
     while 2 * tail <= (1 - SURE) * 2**n:
         k += 1
@@ -149,8 +154,13 @@ def shown(values, digits):
     return f"{middle} [{low}..{high}]"
 
 
-def verdict(values, bound):
+def verdict(values, bound, load_core):
+    """Of a rate; `load_core` is how busy ours kept the load's core."""
     middle, low, high = interval(values)
+    if len(values) < STARTS_MIN:
+        return "too few starts"
+    if load_core > table.LOAD_IS_FULL:
+        return "the load's own limit"
     if middle >= bound:
         return "reached" if low >= bound else "reached, within the error"
     return "NOT REACHED" if high < bound else "NOT REACHED, within the error"
@@ -173,7 +183,7 @@ def cost(begun, label):
 
 def share(begun, label):
     """Of the load's core."""
-    return table.percent([start["load_core"] for start in figures(begun, label)])
+    return statistics.median(start["load_core"] for start in figures(begun, label))
 
 
 def rows_of(load, begun):
@@ -196,12 +206,12 @@ def rows_of(load, begun):
                 peer,
                 f">= {bound}" if bound else "",
                 shown(found["per_s"], 2),
-                verdict(found["per_s"], bound) if bound else "",
+                verdict(found["per_s"], bound, share(begun, mine)) if bound else "",
                 shown(found["cpu_us"], 2),
                 cost(begun, mine),
                 cost(begun, peer),
-                share(begun, mine),
-                share(begun, peer),
+                table.percent([share(begun, mine)]),
+                table.percent([share(begun, peer)]),
             ]
         )
     return rows

@@ -128,7 +128,7 @@ def test_a_ratio_is_judged_by_its_median_and_what_is_sure_of_it(ours, said):
 
 
 def test_what_is_sure_of_a_ratio_is_told_from_the_starts_and_not_from_their_turns():
-    """Ten starts whose turns all agree, and that differ from each other."""
+    """Starts whose turns all agree, and that differ from each other."""
     starts = [
         {"nginx, 1 hop": [turn(100)] * 50, "relay + agent": [turn(n)] * 50} for n in range(90, 100)
     ]
@@ -140,6 +140,15 @@ def test_a_peer_that_stands_still_in_some_turns_has_the_rate_of_all_of_them():
     turn_of = {100: {**turn(100), "cpu_us": 10}, 20: {**turn(20), "cpu_us": 40}}
     found = turns.of_start([turn_of[100]] * 3 + [turn_of[20]])
     assert found == {"per_s": 80, "cpu_us": (300 * 10 + 20 * 40) / 320, "load_core": 0.5}
+
+
+def test_nothing_is_said_to_be_reached_after_a_few_starts_or_with_a_full_load():
+    (row,) = turns.rows_of("50", begun([110] * 5, [100] * 5))
+    assert row[5] == "too few starts"
+    full = [{label: [{**t, "load_core": 0.99} for t in given] for label, given in start.items()}
+            for start in begun([110] * 10, [100] * 10)]
+    (row,) = turns.rows_of("50", full)
+    assert row[5] == "the load's own limit"
 
 
 def test_the_interval_of_a_median_is_that_of_order_statistics():
@@ -196,9 +205,12 @@ def test_a_load_of_new_connections_can_be_ended(relay, tmp_path):
     with tunnels(relay, tmp_path):
         opening = [harness.binary("bench_clients"), "open", str(relay.https[1]), path(relay, 1)]
         with subprocess.Popen([*opening, "2", "3600"], stdout=subprocess.PIPE) as process:
-            relay.process.wait_log("msg=request .* status=200")
-            process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=DEADLINE)
+            try:
+                relay.process.wait_log("msg=request .* status=200")
+                process.send_signal(signal.SIGINT)
+                said, _ = process.communicate(timeout=DEADLINE)
+            finally:
+                process.kill()
     assert process.returncode == 0 and json.loads(said)["requests"] > 0
 
 
