@@ -101,8 +101,8 @@ void sender_forget(struct session *s)
     }
 }
 
-/* Behind a proxy each request has another: inet_ntop and snprintf would be a tenth of what its line
- * of the access log costs. */
+/* Behind a proxy that names the client in fields each request has another: inet_ntop and snprintf
+ * would be a tenth of what its line of the access log costs. */
 static void format_v4(const struct sockaddr_in *a, char *text)
 {
     uint8_t bytes[4];

@@ -334,12 +334,14 @@ static void become_tunnel(struct session *s, struct span rest)
         return;
     }
     char address[SESSION_ADDRESS_BYTES];
-    (void)span_copy(span_of(session_address(s)), address, sizeof(address)); /* the session goes */
+    /* Fits; a copy, for the session goes. */
+    (void)span_copy(span_of(session_address(s)), address, sizeof(address));
     struct conn *c = s->conn;
     struct peer_address counted = s->counted;
     bool is_counted = s->is_counted;
     s->is_counted = false; /* the tunnel's from here on */
     session_forget(s);
+    conn_resume(c); /* paused if the upgrade came while an earlier request was answered */
     (void)tunnel_open(w, c, server, is_counted ? &counted : NULL, address, rest);
 }
 

@@ -135,7 +135,7 @@ void session_retire(struct session *s);
 void session_kill(struct session *s);
 
 /* Of the current request's client: "192.0.2.1:4711", "[2001:db8::1]:4711"; "unknown" if a proxy
- * could not say. */
+ * could not say. Returns borrowed until the request's client changes or the session goes. */
 const char *session_address(struct session *s);
 
 #endif

@@ -3,6 +3,7 @@
 as before."""
 
 import contextlib
+import datetime
 import os
 import resource
 import select
@@ -239,6 +240,16 @@ def test_the_log_of_a_relay_that_ended_has_every_request_it_answered(start_relay
         relay.process.signal(signal.SIGTERM)  # at once
         relay.process.wait_end()
     assert relay.process.log.text().count("msg=request") == 30
+
+
+def test_a_request_is_logged_with_the_time_of_its_end(start_relay):
+    relay = start_relay()
+    before = time.time()
+    with harness.Connection(relay.https, relay.tls_context()) as c:
+        assert c.request("/unknown/api/V1/power").status == 403
+        written = relay.process.wait_log(r"time=(\S+) level=info msg=request ")[1]
+    logged = datetime.datetime.fromisoformat(written).timestamp()
+    assert before - 0.001 <= logged <= time.time()  # it has whole milliseconds
 
 
 # --- clients that do not read -------------------------------------------------------------------

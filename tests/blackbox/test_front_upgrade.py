@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+import fake_agent
 import harness
 
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
@@ -61,6 +62,17 @@ def test_without_a_websocket_the_door_is_a_key_that_nobody_has(building, fields)
         answer = c.request("/tunnel", fields=fields)
         assert (answer.status, answer.json()["reason"]) == (403, "key_refused")
         assert c.request(building.path("system/serverStatus")).status == 200
+
+
+def test_a_handshake_behind_a_call_opens_a_tunnel_that_is_read(start_building):
+    building = start_building(auth="none")
+    call = harness.request(building.path("system/serverStatus"))
+    with building.connect() as c:
+        c.send(call + fake_agent.upgrade(building.token))
+        assert c.answer().status == 200
+        assert c.answer().status == 101
+        c.send(fake_agent.pack_message(fake_agent.pack_hello()))
+        building.relay.process.wait_log('msg="tunnel up" .* agent=fake-agent/0 ')
 
 
 def test_guessing_tokens_is_slowed_down(start_building):

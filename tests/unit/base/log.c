@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto/base/clock.h"
 #include "proto/base/error.h"
 
 #define LINES_MAX 4096
@@ -141,6 +142,22 @@ static void test_log_line_has_time_level_message_and_pairs(void **state)
                         "level=info msg=\"tunnel up\" serial=TNX-0001 "
                         "tunnel=18446744073709551615 delta=-9223372036854775808 tls=true "
                         "old=false empty=\"\" part=abc");
+}
+
+/* The kernel's clock of seconds may be a tick behind that of microseconds: a line may be a second
+ * ahead. */
+static void test_log_line_has_the_time_of_its_writing(void **state)
+{
+    (void)state;
+    char before[CLOCK_ISO_BYTES];
+    char after[CLOCK_ISO_BYTES];
+    size_t second_len = strlen("2026-01-31T23:59:59");
+    clock_format(clock_wall_s(), before);
+    capture(log_every_kind);
+    clock_format(clock_wall_s() + 1, after);
+    const char *written = lines[0] + strlen("time=");
+    assert_true(strncmp(before, written, second_len) <= 0);
+    assert_true(strncmp(written, after, second_len) <= 0);
 }
 
 static void test_log_json_line_has_the_same_pairs(void **state)
@@ -448,6 +465,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_log_line_has_time_level_message_and_pairs),
+        CASE(test_log_line_has_the_time_of_its_writing),
         CASE(test_log_json_line_has_the_same_pairs),
         CASE(test_log_level_lets_through_what_is_at_least_as_grave),
         CASE(test_log_to_the_journal_has_a_priority_and_no_time),
