@@ -67,12 +67,12 @@ def watched(bench, processes):
             watcher.wait()
 
 
-def sample(bench, peer, connections, seconds):
+def sample(bench, peer, load, seconds):
     """Requests a second and cost first, without perf, which has a cost of its own; then who it is
     spent by."""
-    plain = bench.requests(peer, connections, seconds)
+    plain = bench.loaded(peer, load, seconds)
     cost_us = plain["cpu_us"]
-    bench.requests(peer, connections, seconds, watched(bench, peer.processes))
+    bench.loaded(peer, load, seconds, watched(bench, peer.processes))
     split = {}
     for p in peer.processes:
         program = "nginx" if p.name.startswith("nginx") else f"thinknx-{p.name}"
@@ -112,16 +112,16 @@ def at_most(rates, slower, rounds):
     return found
 
 
-def run(bench, rounds, connections, seconds):
+def run(bench, rounds, load, seconds):
     """The table's rows, and what they say."""
     found, rates, slower = {}, [], []
     for _ in range(rounds):
         for name in PEERS:
-            per_s, splits = sample(bench, bench.peers[name], connections, seconds)
+            per_s, splits = sample(bench, bench.peers[name], load, seconds)
             for process, split in splits.items():
                 found.setdefault(process, []).append(split)
         rates.append(per_s)
-        slower.append(bench.requests(bench.peers[SLOWER], connections, seconds)["per_s"])
+        slower.append(bench.loaded(bench.peers[SLOWER], load, seconds)["per_s"])
     share = spread(without_own_code(found), 2)
     ratios = spread([a / b for a, b in zip(rates, slower)], 2)
     most = spread(at_most(rates, slower, found), 2)

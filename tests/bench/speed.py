@@ -26,6 +26,7 @@ OPENING_S = 0.004  # twice what a handshake takes the slowest peer
 COOL_DOWN_S = 0.3  # behind it: the load ends in its own time
 NOTHING = contextlib.nullcontext()
 END_S = 30  # for the load to end once its time is over
+NEW = "new"  # in place of a number of connections: one for each request
 OPENERS = 16  # threads that open connections one after another
 IDLE_CLIENTS = 2000
 FAKE_KEY = "/0123456789abcdef0123456789abcdef" + ours.CALL
@@ -134,10 +135,19 @@ class Bench:
             peer, what, seconds, command, connections=connections, meanwhile=meanwhile
         )
 
-    def openings(self, peer, seconds):
+    def openings(self, peer, seconds, meanwhile=NOTHING):
         """A new connection with a full handshake for each request."""
         command = [ours.binary("bench_clients"), "open", peer.port, self.path(peer), OPENERS, "{}"]
-        return self.measure(peer, "new connections", seconds, command, connections=OPENERS)
+        what = "new connections"
+        return self.measure(
+            peer, what, seconds, command, connections=OPENERS, meanwhile=meanwhile
+        )
+
+    def loaded(self, peer, load, seconds, meanwhile=NOTHING):
+        """A number of connections, or NEW."""
+        if load == NEW:
+            return self.openings(peer, seconds, meanwhile)
+        return self.requests(peer, int(load), seconds, meanwhile)
 
     def path(self, peer):
         return self.url(peer).partition(str(peer.port))[2]

@@ -22,12 +22,11 @@ from pathlib import Path
 import ours
 import table
 from processes import Process
-from speed import END_S, HERE, OPENERS, OPENING_S, Bench
+from speed import END_S, HERE, NEW, OPENERS, OPENING_S, Bench
 
 TURN_S = 0.25
 SETTLE_S = 0.06  # until a load that goes on is in full swing
 REST_S = 0.04  # for what is on its way when a load is stopped
-NEW = "new"  # in place of a number of connections: one for each request
 LOAD_S = 3600  # a load lasts so long unless it is ended
 FIGURES = ("per_s", "cpu_us")
 SURE = 0.95  # of the cases the true median is between the bounds
