@@ -31,7 +31,7 @@ MAY_INCLUDE = {
 ONLY_IN = (
     (re.compile(r"libwebsockets(\.h|/.*)"), ("agent/tunnel",)),
     (re.compile(r"wslay/.*"), ("proto/websocket", "tests/unit/websocket")),
-    (re.compile(r"(llhttp/)?llhttp\.h"), ("proto/http", "tests/simulator", "tests/unit/http")),
+    (re.compile(r"(llhttp/)?llhttp\.h"), ("proto/http", "tests/simulator", "tests/bench", "tests/unit/http")),
     (re.compile(r"sqlite3(ext)?\.h"), ("relay/store", "tests/unit/store")),
 )
 
@@ -209,6 +209,7 @@ SAMPLES = (
     ("agent/tunnel/a.c", "#include <wslay/wslay.h>", (2, "only in proto/websocket")),
     ("proto/http/a.c", "#include <llhttp.h>", None),
     ("tests/simulator/a.c", "#include <llhttp.h>", None),
+    ("tests/bench/a.c", "#include <llhttp.h>", None),
     ("relay/front/a.c", "#include <llhttp.h>", (2, "only in proto/http")),
     ("agent/upstream/a.c", "#include <llhttp/llhttp.h>", (2, "only in proto/http")),
     ("relay/store/a.c", "#include <sqlite3.h>", None),
